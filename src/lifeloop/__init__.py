@@ -1,0 +1,3 @@
+"""lifeloop: from a written brief to a monitored model in production, and round again."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The `lifeloop` command: one file a subcommand. The only place that prints."""

@@ -1,0 +1,1 @@
+"""The words of lifeloop as frozen types. No I/O; stands on msgspec alone."""

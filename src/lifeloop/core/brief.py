@@ -1,0 +1,352 @@
+"""The brief: what a use case is for, how good it must be, what it may cost. Read from `lifeloop.toml`.
+
+Takes the text of the file, gives frozen types or one clear error with the key's path. Knows nothing of which model
+kinds, tasks or metrics exist: `lifeloop.project` checks those names against what is installed.
+"""
+
+import difflib
+import re
+import tomllib
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from lifeloop.core.errors import BriefError
+
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+Positive = Annotated[float, Meta(gt=0.0)]
+NotNegative = Annotated[float, Meta(ge=0.0)]
+
+
+class Project(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the use case is."""
+
+    name: Name
+    """Lower-case name; also the path of its endpoint, /v1/tasks/NAME."""
+    task: str
+    """classify, extract, generate or chat (or a task that a plugin brings)."""
+    problem: str = ""
+    """The problem in the words of the people who have it."""
+    scope: Literal["auto", "narrow", "broad"] = "auto"
+    """Narrow specialist, broad model, or let the evidence decide."""
+
+
+class Splits(Struct, frozen=True, forbid_unknown_fields=True):
+    """The share of groups that falls in each split."""
+
+    train: Share = 0.6
+    validation: Share = 0.15
+    test: Share = 0.2
+    guard: Share = 0.05
+
+
+class Data(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the examples come from and how a row becomes an example."""
+
+    source: str
+    """A file (CSV, TSV, JSONL, Parquet, CoNLL) or a folder of texts, relative to the project."""
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "conll", "folder"] = "auto"
+    input: str = "text"
+    """Column that holds what goes in."""
+    reference: str = "label"
+    """Column that holds what should come out."""
+    id: str = ""
+    """Column with a row's own id; without one, the row's place in the source serves."""
+    group: str = ""
+    """Column of what belongs together (author, ticket, document): a group is never in two splits."""
+    split: str = ""
+    """Column that already assigns splits (train, validation, test, guard)."""
+    slices: tuple[str, ...] = ()
+    """Columns by which quality is also reported."""
+    out_of_scope: str = ""
+    """The label that means "none of the others", where there is one."""
+    encoding: str = "utf-8"
+    max_chars: Annotated[int, Meta(ge=1)] = 20_000
+    """A longer input is quarantined."""
+    splits: Splits = Splits()
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+
+
+class Objective(Struct, frozen=True, forbid_unknown_fields=True):
+    """What "good" means, as a number."""
+
+    metric: str
+    target: float | None = None
+    """The value to reach. May be left out for a guard alone."""
+    guard: bool = False
+    """A challenger may not make this worse than the champion by more than `margin`."""
+    margin: NotNegative = 0.01
+    """How much worse still counts as equal."""
+
+
+class Budget(Struct, frozen=True, forbid_unknown_fields=True):
+    """What one cycle may spend."""
+
+    minutes: Positive = 15.0
+    usd: NotNegative = 0.0
+    """Money for remote endpoints."""
+    memory_gb: Positive = 8.0
+    usd_per_hour: NotNegative = 0.10
+    """What an hour of this machine costs, so that local models have a price too."""
+
+
+class Explore(Struct, frozen=True, forbid_unknown_fields=True):
+    """How candidates are compared before the gate."""
+
+    max_items: Annotated[int, Meta(ge=0)] = 0
+    """At most this many validation examples, the same for all candidates; 0 means all."""
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+    """Seed of everything that a candidate's making leaves to chance."""
+
+
+class Gate(Struct, frozen=True, forbid_unknown_fields=True):
+    """When a challenger wins."""
+
+    baseline: str = ""
+    """Candidate that stands in for a champion in the first cycle; by default the simplest one."""
+    confidence: Annotated[float, Meta(gt=0.5, lt=1.0)] = 0.95
+    power: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.8
+    effect: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.03
+    """Smallest difference in the first objective that is worth finding."""
+    margin: NotNegative = 0.01
+    """A cheaper challenger wins if it is not worse than this."""
+
+
+class Release(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a promoted candidate reaches users."""
+
+    strategy: Literal["direct"] = "direct"
+    fallback: tuple[str, ...] = ()
+    """Candidates that answer, in this order, when the released one fails or is too slow."""
+    timeout_seconds: Positive = 10.0
+
+
+class Monitor(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is watched in production."""
+
+    window: Annotated[int, Meta(ge=1)] = 1000
+    """How many of the latest events a summary covers."""
+    min_feedback: Annotated[int, Meta(ge=1)] = 20
+    """New feedback that makes another cycle worth running."""
+
+
+class Brief(Struct, frozen=True, forbid_unknown_fields=True):
+    """One use case."""
+
+    project: Project
+    data: Data
+    objectives: tuple[Objective, ...]
+    candidates: dict[Name, dict[str, Any]]
+    """Name to settings. `kind` names a model kind; or `parent` and `adapt` name what is adapted, and how."""
+    budget: Budget = Budget()
+    explore: Explore = Explore()
+    gate: Gate = Gate()
+    release: Release = Release()
+    monitor: Monitor = Monitor()
+
+    @property
+    def primary(self) -> Objective:
+        """The first objective: the one that ranks candidates."""
+        return self.objectives[0]
+
+
+def parse_brief(text: str, file: str = "lifeloop.toml") -> Brief:
+    """Return the brief that a TOML text holds. Raises BriefError that names the file, the key and the remedy."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BriefError(
+            f"not valid TOML: {error}", where=file, fix="mend the line named; strings want quotes"
+        ) from None
+    try:
+        brief = msgspec.convert(table, Brief)
+    except msgspec.ValidationError as error:
+        raise _explain(str(error), table, file) from None
+    _check_objectives(brief, file)
+    _check_splits(brief, file)
+    _check_candidates(brief, file)
+    return brief
+
+
+def convert_settings(table: dict[str, Any], settings: type[Any], key: str, file: str) -> Any:
+    """Return a section of the brief as the frozen `settings` type of a kind or an adaptation.
+
+    `key` is the section's path (`candidates.tfidf`). Raises BriefError as `parse_brief` does.
+    """
+    try:
+        return msgspec.convert(table, settings)
+    except msgspec.ValidationError as error:
+        known = [field.encode_name for field in msgspec.structs.fields(settings)]
+        raise _explain(str(error), table, file, under=key, known=known) from None
+
+
+_AT = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?(?P<path>\$[^`]*)`)?$")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`")
+_MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
+_NAME_RULE = "use lower-case letters, digits, '-', '_' and '.', starting with a letter or a digit"
+
+
+def _explain(
+    message: str, table: dict[str, Any], file: str, *, under: str = "", known: list[str] | None = None
+) -> BriefError:
+    """Return msgspec's complaint as one that a person can act on."""
+    match = _AT.match(message)
+    what, path = (match["what"], match["path"] or "$") if match else (message, "$")
+    key = ".".join(part for part in (under, _named(path, table)) if part)
+    if unknown := _UNKNOWN.match(what):
+        field = unknown["field"]
+        close = difflib.get_close_matches(field, known if known is not None else _keys_at(path), n=1)
+        fix = f"did you mean `{close[0]}`?" if close else "remove it, or see docs/brief.md for the keys there are"
+        return BriefError("unknown key", where=f"{file}: {_join(key, field)}", fix=fix)
+    if missing := _MISSING.match(what):
+        field = missing["field"]
+        return BriefError("missing key", where=f"{file}: {_join(key, field)}", fix=f"add `{field} = …`")
+    if "matching regex" in what:
+        return BriefError("not a valid name", where=f"{file}: {key or 'candidates'}", fix=_NAME_RULE)
+    return BriefError(
+        f"{what[0].lower()}{what[1:]} (it holds {_value_at(path, table)})",
+        where=f"{file}: {key or 'the file'}",
+        fix="write a value of that kind",
+    )
+
+
+def _join(key: str, field: str) -> str:
+    return f"{key}.{field}" if key else field
+
+
+def _steps(path: str) -> list[str]:
+    return [step for step in re.split(r"[.\[]", path.removeprefix("$")) if step]
+
+
+def _named(path: str, table: Any) -> str:
+    """Return msgspec's path as people write it: `$.objectives[0].target` becomes `objectives[0].target`."""
+    del table
+    return path.removeprefix("$").removeprefix(".").replace("[...]", "")
+
+
+def _value_at(path: str, table: Any) -> str:
+    value = table
+    for step in _steps(path):
+        if step.endswith("]") and isinstance(value, list) and step[:-1].isdigit():
+            value = value[int(step[:-1])]
+        elif isinstance(value, dict) and step in value:
+            value = value[step]
+        else:
+            break
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _keys_at(path: str) -> list[str]:
+    kind: Any = Brief
+    sections: dict[str, Any] = {"objectives": Objective}
+    for step in _steps(path):
+        if step.endswith("]"):
+            continue
+        kind = sections.get(step) or next((f.type for f in msgspec.structs.fields(kind) if f.name == step), kind)
+        if not (isinstance(kind, type) and issubclass(kind, Struct)):
+            return []
+    return [field.encode_name for field in msgspec.structs.fields(kind)]
+
+
+def _check_objectives(brief: Brief, file: str) -> None:
+    if not brief.objectives:
+        raise BriefError(
+            "no objective",
+            where=f"{file}: objectives",
+            fix='add [[objectives]] with metric = "accuracy" and target = 0.9, say',
+        )
+    for index, objective in enumerate(brief.objectives):
+        if objective.target is None and not objective.guard:
+            raise BriefError(
+                f"the objective on {objective.metric!r} has no measurable target",
+                where=f"{file}: objectives[{index}].target",
+                fix="add `target = NUMBER`, or `guard = true` if it only may not get worse",
+            )
+    if brief.primary.target is None:
+        raise BriefError(
+            "the first objective ranks the candidates and needs a target",
+            where=f"{file}: objectives[0].target",
+            fix="add `target = NUMBER`, or put an objective with a target first",
+        )
+
+
+def _check_splits(brief: Brief, file: str) -> None:
+    shares = msgspec.structs.asdict(brief.data.splits)
+    total = sum(shares.values())
+    if abs(total - 1.0) > 1e-6:
+        raise BriefError(
+            f"the shares add up to {total:g}, not 1",
+            where=f"{file}: data.splits",
+            fix="write e.g. { train = 0.6, validation = 0.15, test = 0.2, guard = 0.05 }",
+        )
+    for name in ("train", "validation", "test"):
+        if shares[name] <= 0 and not brief.data.split:
+            raise BriefError(
+                "the share is 0", where=f"{file}: data.splits.{name}", fix="every use case needs this split"
+            )
+
+
+def _check_candidates(brief: Brief, file: str) -> None:
+    names = list(brief.candidates)
+    if not names:
+        raise BriefError(
+            "no candidate", where=f"{file}: candidates", fix='add [candidates.majority] with kind = "majority"'
+        )
+    for name, table in brief.candidates.items():
+        where = f"{file}: candidates.{name}"
+        base, adapted = isinstance(table.get("kind"), str), isinstance(table.get("adapt"), str)
+        if base == adapted:
+            raise BriefError(
+                "a candidate has either a `kind`, or a `parent` and an `adapt`",
+                where=where,
+                fix='write kind = "features", or parent = "NAME" with adapt = "finetune"',
+            )
+        for key in ("parent", "members"):
+            value = table.get(key, [])
+            for other in [value] if isinstance(value, str) else value if isinstance(value, list) else []:
+                if other not in names or other == name:
+                    raise _unknown_candidate(other, names, f"{where}.{key}")
+        if adapted and not isinstance(table.get("parent"), str):
+            raise BriefError("an adapted candidate needs a parent", where=f"{where}.parent", fix='add parent = "NAME"')
+    for key, wanted in (("gate.baseline", [brief.gate.baseline]), ("release.fallback", brief.release.fallback)):
+        for other in wanted:
+            if other and other not in names:
+                raise _unknown_candidate(other, names, f"{file}: {key}")
+    _order_of_making(brief.candidates, file)
+
+
+def _unknown_candidate(other: object, names: list[str], where: str) -> BriefError:
+    close = difflib.get_close_matches(str(other), names, n=1)
+    fix = f"did you mean {close[0]!r}?" if close else f"name one of: {', '.join(names)}"
+    return BriefError(f"there is no other candidate {other!r}", where=where, fix=fix)
+
+
+def needs(table: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names of the candidates that one is made from: its parent or its members."""
+    parent = (table["parent"],) if table.get("parent") else ()
+    return (*parent, *table.get("members", ()))
+
+
+def _order_of_making(candidates: dict[str, dict[str, Any]], file: str) -> tuple[str, ...]:
+    """Return the names so that each comes after those it is made from. Raises BriefError where they form a ring."""
+    order: list[str] = []
+    waiting = list(candidates)
+    while waiting:
+        ready = [name for name in waiting if all(other in order for other in needs(candidates[name]))]
+        if not ready:
+            raise BriefError(
+                f"these are made from one another: {', '.join(waiting)}",
+                where=f"{file}: candidates",
+                fix="break the ring of `parent` and `members`",
+            )
+        order += ready
+        waiting = [name for name in waiting if name not in ready]
+    return tuple(order)
+
+
+def order_of_making(brief: Brief) -> tuple[str, ...]:
+    """Return the candidates' names so that each comes after those it is made from."""
+    return _order_of_making(brief.candidates, "lifeloop.toml")

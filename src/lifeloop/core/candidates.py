@@ -1,0 +1,104 @@
+"""Prompts, candidates, and what passes between a candidate and whoever asks it."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from lifeloop.core.content import Id
+
+
+class Prompt(Struct, frozen=True):
+    """A versioned pair of templates. The system template carries behaviour and security rules; the user template evolves."""
+
+    name: str
+    system: str
+    user: str
+
+
+class Candidate(Struct, frozen=True):
+    """Everything needed to answer. Immutable: a change makes a new one, with the old as parent."""
+
+    name: str
+    """Its name in the brief."""
+    kind: str
+    """The model kind that loads it."""
+    task: str
+    labels: tuple[str, ...]
+    settings: dict[str, Any]
+    """The kind's settings, complete with defaults."""
+    files: Id = ""
+    """Vault id of the folder that training made; "" where nothing was made."""
+    prompt: Prompt | None = None
+    parent: Id = ""
+    """The candidate it was adapted from."""
+    members: tuple[Id, ...] = ()
+    """The candidates it is composed of."""
+    dataset: Id = ""
+    """The dataset it was made from."""
+
+
+class Message(Struct, frozen=True):
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+
+
+class Request(Struct, frozen=True):
+    """What a candidate is asked: a text, or for chat the messages so far."""
+
+    text: str
+    messages: tuple[Message, ...] = ()
+    max_tokens: int = 0
+    """Upper bound of the answer's length in tokens; 0 leaves it to the candidate's settings."""
+
+
+class Answer(Struct, frozen=True):
+    """What a candidate said."""
+
+    output: str
+    """A label, a text, or for extract the JSON of the entities."""
+    confidence: float | None = None
+    """Probability that the candidate itself gives its output, in [0, 1]."""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    usd: float = 0.0
+    """Money paid to a remote endpoint for this answer."""
+    error: str = ""
+    """Why there is no output, or "" where there is one."""
+    by: str = ""
+    """Which member of a composed candidate answered."""
+
+
+class Contract(Struct, frozen=True):
+    """What a task asks of an output, for candidates that can be held to it while decoding."""
+
+    instructions: str
+    """The rule in words, for prompts."""
+    choices: tuple[str, ...] = ()
+    """The only outputs allowed, or empty."""
+    schema: dict[str, Any] | None = None
+    """The JSON schema that the output must satisfy, or None."""
+    max_tokens: int = 128
+
+
+class Machine(Struct, frozen=True):
+    """What calibration measured on this machine."""
+
+    cores: int
+    memory_gb: float
+    gflops: float
+    """Billions of single-precision operations a second of a matrix product on all cores."""
+
+
+class Estimate(Struct, frozen=True):
+    """What a candidate will need, before anything is spent."""
+
+    memory_gb: float
+    build_seconds: float
+    """Training, once."""
+    seconds_per_item: float
+    """Answering, one at a time."""
+    usd_per_item: float = 0.0
+    basis: str = ""
+    """What the numbers rest on, in a few words."""

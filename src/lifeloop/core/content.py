@@ -1,0 +1,52 @@
+"""Everything is named by its content: ids of bytes and of frozen values, and stable hashes of text.
+
+Knows nothing of where content is kept (that is the vault) or when a stage runs (that is the lifecycle).
+"""
+
+import hashlib
+import re
+import unicodedata
+from typing import Any
+
+import msgspec
+
+Id = str  # 64 hexadecimal digits of SHA-256
+
+_SPACE = re.compile(r"\s+")
+_NOT_WORD = re.compile(r"[^\w\s]+")
+
+
+def canonical(value: Any) -> bytes:
+    """Return the one JSON text of a value: keys sorted, no white space, so that equal values give equal bytes."""
+    return msgspec.json.encode(value, order="deterministic")
+
+
+def content_id(value: Any) -> Id:
+    """Return the id of a frozen value or of JSON-like data: SHA-256 of its canonical JSON."""
+    return bytes_id(canonical(value))
+
+
+def bytes_id(data: bytes) -> Id:
+    """Return the id of raw bytes: their SHA-256."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def short(identifier: Id) -> str:
+    """Return the first 12 digits, which people read and commands accept."""
+    return identifier[:12]
+
+
+def normalise(text: str) -> str:
+    """Return the text as duplicates are compared: NFKC, case-folded, without punctuation, single spaces.
+
+    A text of punctuation alone keeps it, so that "?!" and "..." are not the same text.
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    words = _SPACE.sub(" ", _NOT_WORD.sub(" ", folded)).strip()
+    return words or _SPACE.sub(" ", folded).strip()
+
+
+def fraction(key: str, seed: int) -> float:
+    """Return a number in [0, 1) that depends on the key and the seed alone: the same today and in a year."""
+    digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8, salt=seed.to_bytes(8, "little"))
+    return (int.from_bytes(digest.digest(), "little") >> 11) / 2.0**53  # 53 bits: never rounds up to 1.0

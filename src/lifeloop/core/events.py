@@ -1,0 +1,56 @@
+"""What happened in production, and what people said of it."""
+
+from msgspec import Struct
+
+from lifeloop.core.content import Id
+
+
+class Event(Struct, frozen=True):
+    """One request served."""
+
+    id: str
+    at: float
+    """Seconds since the epoch, UTC."""
+    release: Id
+    candidate: Id
+    """Who answered: the released candidate or a fallback."""
+    name: str
+    input: str
+    output: str
+    confidence: float | None
+    seconds: float
+    tokens_in: int
+    tokens_out: int
+    usd: float
+    error: str = ""
+    """Why the released candidate did not answer, where a fallback did, or why nobody did."""
+
+
+class Feedback(Struct, frozen=True):
+    """What a person said of an event."""
+
+    id: str
+    event: str
+    at: float
+    rater: str = ""
+    rating: float | None = None
+    """In [-1, 1]."""
+    label: str | None = None
+    """The reference the person gives: the right label, or for other tasks the right answer."""
+    comment: str = ""
+
+
+class ProductionSummary(Struct, frozen=True):
+    """The latest events of a release in numbers."""
+
+    n_events: int
+    n_errors: int
+    n_fallbacks: int
+    p50_ms: float
+    p95_ms: float
+    usd_per_1000: float
+    n_feedback: int
+    n_agreeing: int
+    """Feedback with a label that equals the output."""
+    shares: dict[str, float]
+    """For classify: output to its share of the events."""

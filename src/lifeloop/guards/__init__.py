@@ -1,0 +1,1 @@
+"""What watches over data: functions from a table to findings."""

@@ -1,0 +1,60 @@
+"""The seam of models: what can answer, and what a kind of model knows about itself.
+
+To add a kind: one module with a settings type, a `load` and an `estimate`, declared under `lifeloop.models`; if it has
+to be made first, a trainer of the same name under `lifeloop.trainers`. `tests/contracts/test_models.py` must pass.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from lifeloop.core.candidates import Answer, Candidate, Estimate, Machine, Request
+from lifeloop.core.data import Profile
+
+
+class Model(Protocol):
+    """A loaded candidate. Used by one thread at a time unless `concurrency` is more than 1."""
+
+    batch_size: int
+    """How many requests `answer` takes at its best; 1 for models that answer one by one."""
+    concurrency: int
+    """How many threads may call `answer` and `stream` at the same time."""
+
+    def answer(self, requests: Sequence[Request]) -> list[Answer]:
+        """Return one answer a request, in order. A request that fails gets an answer with `error`, and no exception."""
+
+    def stream(self, request: Request) -> Iterator[str | Answer]:
+        """Yield the output in pieces as they come, and last the whole Answer. Closing the iterator stops the work."""
+
+    def close(self) -> None:
+        """Free what the model holds. Calling it twice does no harm."""
+
+
+class ModelKind(Protocol):
+    """What the registry holds for each kind."""
+
+    settings: type[Struct]
+    """The keys of `[candidates.NAME]` besides `kind`, with defaults; frozen, unknown fields forbidden."""
+    tasks: tuple[str, ...]
+    """The tasks it can do; empty for all."""
+    version: str
+    """Changed by hand when the same settings would answer differently."""
+
+    def load(self, candidate: Candidate, folder: Path | None, members: Sequence[Model]) -> Model:
+        """Return the candidate ready to answer. `folder` holds what training made, or is None.
+
+        Raises ModelError that says what is missing.
+        """
+
+    def estimate(self, settings: Any, profile: Profile, machine: Machine) -> Estimate:
+        """Return what a candidate of these settings will need on this data and machine."""
+
+
+def whole(model: Model, request: Request) -> Iterator[str | Answer]:
+    """Stream for models that cannot: the whole output as one piece, then the answer."""
+    answer = model.answer([request])[0]
+    if not answer.error:
+        yield answer.output
+    yield answer

@@ -1,0 +1,310 @@
+"""The ledger: the database of record. Append-only; SQLite on one machine, PostgreSQL by URL.
+
+Knows rows and their order. Knows nothing of what stages compute: what they give is in the vault, under the ids
+written here.
+"""
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import Struct
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from lifeloop.core.content import Id
+from lifeloop.core.errors import StoreError
+from lifeloop.core.events import Event, Feedback
+from lifeloop.store import schema
+from lifeloop.store.migrate import migrate
+
+BUSY_SECONDS = 10.0
+"""How long to wait for another process that holds the database before giving up with an error."""
+
+
+class CycleRow(Struct, frozen=True):
+    """One pass of the loop: what it works on, fixed when it starts."""
+
+    number: int
+    inputs: Id
+    brief: Id
+    feedback_until: int
+    at: float
+
+
+class RunRow(Struct, frozen=True):
+    """One stage run that completed."""
+
+    key: Id
+    cycle: int
+    stage: str
+    subject: str
+    inputs: dict[str, str]
+    output: Id
+    seconds: float
+    at: float
+    version: str
+
+
+class VerdictRow(Struct, frozen=True):
+    """A verdict as the ledger lists it; the whole is in the vault under its id."""
+
+    id: Id
+    cycle: int
+    decision: str
+    challenger: Id
+    champion: Id
+    reason: str
+    at: float
+
+
+class ReleaseRow(Struct, frozen=True):
+    """A release as the ledger lists it."""
+
+    sequence: int
+    id: Id
+    verdict: Id
+    candidate: Id
+    name: str
+    at: float
+
+
+class FeedbackRow(Struct, frozen=True):
+    """Feedback with the event it is about."""
+
+    sequence: int
+    feedback: Feedback
+    event: Event
+
+
+class Ledger:
+    """An open ledger. Safe to share between threads; every method is one transaction."""
+
+    def __init__(self, engine: sa.Engine, name: str) -> None:
+        self._engine = engine
+        self.name = name
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    # cycles
+
+    def add_cycle(self, row: CycleRow) -> None:
+        """Record that a cycle starts. Raises StoreError if another process started the same number."""
+        self._insert(schema.cycles, msgspec.structs.asdict(row))
+
+    def cycles(self) -> list[CycleRow]:
+        """Return all cycles, oldest first."""
+        return [CycleRow(**row) for row in self._select(sa.select(schema.cycles).order_by(schema.cycles.c.number))]
+
+    # stage runs
+
+    def find_run(self, key: Id) -> RunRow | None:
+        """Return the run of that key, or None if nothing of that key has completed."""
+        rows = self._select(sa.select(schema.runs).where(schema.runs.c.key == key))
+        return _run(rows[0]) if rows else None
+
+    def add_run(self, row: RunRow) -> None:
+        """Record a completed run. A second one of the same key changes nothing: the first stands."""
+        values = msgspec.structs.asdict(row) | {"inputs": json.dumps(row.inputs, sort_keys=True)}
+        self._insert_numbered(schema.runs, values, ignore_existing=True)
+
+    def runs(self) -> list[RunRow]:
+        """Return all completed runs, oldest first."""
+        return [_run(row) for row in self._select(sa.select(schema.runs).order_by(schema.runs.c.sequence))]
+
+    # verdicts and releases
+
+    def add_verdict(self, row: VerdictRow) -> None:
+        """Record a verdict; the same verdict twice changes nothing."""
+        self._insert_numbered(schema.verdicts, msgspec.structs.asdict(row), ignore_existing=True)
+
+    def verdicts(self) -> list[VerdictRow]:
+        """Return all verdicts, oldest first."""
+        rows = self._select(sa.select(schema.verdicts).order_by(schema.verdicts.c.sequence))
+        return [VerdictRow(**_without(row, "sequence")) for row in rows]
+
+    def add_release(self, *, id: Id, verdict: Id, candidate: Id, name: str, at: float) -> None:
+        """Put a release in production, after all before it."""
+        values = {"id": id, "verdict": verdict, "candidate": candidate, "name": name, "at": at}
+        self._insert_numbered(schema.releases, values, ignore_existing=False)
+
+    def releases(self) -> list[ReleaseRow]:
+        """Return the history of production, oldest first."""
+        rows = self._select(sa.select(schema.releases).order_by(schema.releases.c.sequence))
+        return [ReleaseRow(**row) for row in rows]
+
+    def current_release(self) -> ReleaseRow | None:
+        """Return what is in production, or None."""
+        query = sa.select(schema.releases).order_by(schema.releases.c.sequence.desc()).limit(1)
+        rows = self._select(query)
+        return ReleaseRow(**rows[0]) if rows else None
+
+    # events and feedback
+
+    def add_served(self, events: Sequence[Event], feedback: Sequence[Feedback]) -> None:
+        """Record events and feedback in one transaction; those whose id is already there are left as they are."""
+        with self._transaction() as connection:
+            for table, items in ((schema.events, events), (schema.feedback, feedback)):
+                if items:
+                    values = [msgspec.structs.asdict(item) for item in items]
+                    connection.execute(self._insert_missing(table), values)
+
+    def event(self, id: str) -> Event | None:
+        """Return the event of that id, or None."""
+        rows = self._select(sa.select(schema.events).where(schema.events.c.id == id))
+        return Event(**_without(rows[0], "sequence")) if rows else None
+
+    def latest_events(self, limit: int) -> list[Event]:
+        """Return the newest events, newest first."""
+        query = sa.select(schema.events).order_by(schema.events.c.sequence.desc()).limit(limit)
+        return [Event(**_without(row, "sequence")) for row in self._select(query)]
+
+    def count_events(self) -> int:
+        """Return how many events there are."""
+        return int(self._select(sa.select(sa.func.count().label("n")).select_from(schema.events))[0]["n"])
+
+    def last_feedback(self) -> int:
+        """Return the sequence number of the newest feedback, or 0."""
+        query = sa.select(sa.func.max(schema.feedback.c.sequence).label("n"))
+        return int(self._select(query)[0]["n"] or 0)
+
+    def feedback(self, *, after: int = 0, until: int | None = None) -> list[FeedbackRow]:
+        """Return feedback with its events, oldest first, with `after` < sequence <= `until`."""
+        f, e = schema.feedback.c, schema.events.c
+        query = (
+            sa.select(schema.feedback, *(column.label(f"event_{column.name}") for column in e))
+            .join(schema.events, e.id == f.event)
+            .where(f.sequence > after)
+            .order_by(f.sequence)
+        )
+        if until is not None:
+            query = query.where(f.sequence <= until)
+        found = []
+        for row in self._select(query):
+            event = {name.removeprefix("event_"): row.pop(name) for name in list(row) if name.startswith("event_")}
+            sequence = row.pop("sequence")
+            event.pop("sequence")
+            found.append(FeedbackRow(sequence=sequence, feedback=Feedback(**row), event=Event(**event)))
+        return found
+
+    # below: how rows get in and out
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except (DBAPIError, OSError) as error:
+            raise explain(error, self.name) from error
+
+    def _select(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
+        with self._transaction() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def _insert(self, table: sa.Table, values: dict[str, Any]) -> None:
+        with self._transaction() as connection:
+            connection.execute(sa.insert(table).values(values))
+
+    def _insert_numbered(self, table: sa.Table, values: dict[str, Any], *, ignore_existing: bool) -> None:
+        """Insert a row with the next sequence number; two processes that pick the same number try again."""
+        for _ in range(20):
+            try:
+                with self._engine.begin() as connection:
+                    if ignore_existing and self._exists(connection, table, values):
+                        return
+                    last = connection.execute(sa.select(sa.func.max(table.c.sequence))).scalar()
+                    connection.execute(sa.insert(table).values(values | {"sequence": (last or 0) + 1}))
+                return
+            except IntegrityError:
+                continue
+            except (DBAPIError, OSError) as error:
+                raise explain(error, self.name) from error
+        raise StoreError(f"could not number a row of {table.name}", where=self.name, fix="try again")
+
+    @staticmethod
+    def _exists(connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> bool:
+        key = next(iter(table.primary_key.columns))
+        return connection.execute(sa.select(key).where(key == values[key.name])).first() is not None
+
+    def _insert_missing(self, table: sa.Table) -> Any:
+        if self._engine.dialect.name == "postgresql":
+            from sqlalchemy.dialects import postgresql
+
+            return postgresql.insert(table).on_conflict_do_nothing(index_elements=["id"])
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table).on_conflict_do_nothing(index_elements=["id"])
+
+
+def open_ledger(url: str) -> Ledger:
+    """Return the ledger at a SQLAlchemy URL (`sqlite:///…`, `postgresql+psycopg://…`), created or upgraded if need be.
+
+    Raises StoreError where it cannot be opened.
+    """
+    name = url
+    try:
+        parsed = sa.engine.make_url(url)
+        name = parsed.render_as_string(hide_password=True)
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        if parsed.get_backend_name() == "sqlite" and parsed.database:
+            name = parsed.database
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(parsed, **_engine_options(parsed))
+        if parsed.get_backend_name() == "sqlite":
+            sa.event.listen(engine, "connect", _prepare_sqlite)
+        migrate(engine)
+    except (DBAPIError, OSError, sqlite3.Error, sa.exc.ArgumentError) as error:
+        raise explain(error, name) from error
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"the driver {error.name} is not installed", where=name, fix="pip install 'lifeloop[postgres]'"
+        ) from error
+    return Ledger(engine, name)
+
+
+def _engine_options(url: sa.URL) -> dict[str, Any]:
+    if url.get_backend_name() == "sqlite":
+        return {"connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
+    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": int(BUSY_SECONDS)}}
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    # WAL lets the gateway write events while a cycle reads; FULL makes a commit survive a power cut.
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def explain(error: BaseException, name: str) -> StoreError:
+    """Return a database error as one that says what to do."""
+    text = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    low = text.lower()
+    if "locked" in low or "busy" in low:
+        return StoreError(
+            "the ledger is locked by another process",
+            where=name,
+            fix=f"waited {BUSY_SECONDS:.0f} s; end the process that holds it (fuser {name}), or try again",
+        )
+    if "full" in low or "no space" in low:
+        return StoreError("the disk is full", where=name, fix="free some space and run again: finished work is kept")
+    if "not a database" in low or "malformed" in low or "file is encrypted" in low:
+        return StoreError("this is not a ledger, or it is damaged", where=name, fix="restore it from a backup")
+    if "readonly" in low or "permission" in low or "unable to open" in low:
+        return StoreError(f"cannot be opened or written ({text})", where=name, fix="check the path and its permissions")
+    return StoreError(text, where=name, fix="check that the database is up and that the URL is right")
+
+
+def _run(row: dict[str, Any]) -> RunRow:
+    return RunRow(**_without(row, "sequence") | {"inputs": json.loads(row["inputs"])})
+
+
+def _without(row: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != key}

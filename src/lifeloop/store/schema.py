@@ -1,0 +1,92 @@
+"""The tables of the ledger, as SQLAlchemy Core sees them. They are a public interface: people may query them.
+
+Rows are only ever inserted. A migration in `migrations/` goes with every change here.
+"""
+
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+_SEQUENCE = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only for INTEGER
+
+cycles = Table(
+    "cycles",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("inputs", String(64), nullable=False, comment="hash of what the cycle works on"),
+    Column("brief", String(64), nullable=False, comment="vault id of the brief's text"),
+    Column("feedback_until", BigInteger, nullable=False, comment="feedback.sequence up to which it learns"),
+    Column("at", Float, nullable=False, comment="seconds since the epoch, UTC"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("key", String(64), primary_key=True, comment="hash of stage, inputs, section and version"),
+    Column("sequence", Integer, nullable=False, unique=True),
+    Column("cycle", Integer, nullable=False, index=True, comment="the cycle that ran it first"),
+    Column("stage", String(32), nullable=False),
+    Column("subject", String(64), nullable=False, comment="the candidate, split or suite it was about"),
+    Column("inputs", Text, nullable=False, comment="JSON: name to id"),
+    Column("output", String(64), nullable=False, comment="vault id of what came out"),
+    Column("seconds", Float, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("version", String(32), nullable=False, comment="lifeloop version"),
+)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("id", String(64), primary_key=True, comment="vault id of the verdict"),
+    Column("sequence", Integer, nullable=False, unique=True),
+    Column("cycle", Integer, nullable=False, index=True),
+    Column("decision", String(16), nullable=False),
+    Column("challenger", String(64), nullable=False),
+    Column("champion", String(64), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=False, comment="the highest is in production"),
+    Column("id", String(64), nullable=False, index=True, comment="vault id of the release"),
+    Column("verdict", String(64), nullable=False),
+    Column("candidate", String(64), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("sequence", _SEQUENCE, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("at", Float, nullable=False),
+    Column("release", String(64), nullable=False, index=True),
+    Column("candidate", String(64), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("input", Text, nullable=False),
+    Column("output", Text, nullable=False),
+    Column("confidence", Float),
+    Column("seconds", Float, nullable=False),
+    Column("tokens_in", Integer, nullable=False),
+    Column("tokens_out", Integer, nullable=False),
+    Column("usd", Float, nullable=False),
+    Column("error", Text, nullable=False),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("sequence", _SEQUENCE, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("event", String(64), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("rater", String(255), nullable=False),
+    Column("rating", Float),
+    Column("label", Text),
+    Column("comment", Text, nullable=False),
+)
+Index("feedback_event", feedback.c.event)

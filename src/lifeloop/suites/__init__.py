@@ -1,0 +1,1 @@
+"""Realistic conditions: functions from examples to examples that are harder to answer."""

@@ -1,0 +1,65 @@
+"""The seam of tasks: what an output must look like, how it is read, and how it is scored.
+
+A metric is a function of column means: each example gives a row of numbers, and the value is computed from the means
+of the columns. So one bootstrap serves every metric, from accuracy (one column) to macro F1 (three columns a label).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from lifeloop.core.candidates import Answer, Contract
+from lifeloop.core.evidence import Direction
+
+Floats = NDArray[np.float64]
+
+
+class Scored(Struct, frozen=True):
+    """One example with what became of it; what metrics are computed from."""
+
+    reference: str
+    prediction: Any
+    """What `Task.parse` gave, or None for a failed answer."""
+    answer: Answer
+
+
+class Scope(Struct, frozen=True):
+    """What metrics need to know of the use case."""
+
+    labels: tuple[str, ...] = ()
+    out_of_scope: str = ""
+
+
+class Metric(Struct, frozen=True):
+    """One number that says how good a trial is."""
+
+    name: str
+    direction: Direction
+    columns: Callable[[Sequence[Scored], Scope], Floats]
+    """Rows (n_examples, n_columns); a row of NaN where the metric does not apply to the example."""
+    combine: Callable[[Floats], Floats]
+    """Column means (..., n_columns) to values (...)."""
+    about: str
+
+
+class Task(Protocol):
+    """What the registry holds for each task."""
+
+    name: str
+    metrics: dict[str, Metric]
+    """By name; the first is the default objective."""
+
+    def flaw(self, reference: str) -> str:
+        """Return why a reference cannot be used, or ""."""
+
+    def labels(self, references: Sequence[str]) -> tuple[str, ...]:
+        """Return the label set that references span, sorted; empty where the task has none."""
+
+    def contract(self, labels: Sequence[str]) -> Contract:
+        """Return what an output must look like."""
+
+    def parse(self, output: str, labels: Sequence[str]) -> Any:
+        """Return the prediction that an output states. Raises ValueError where it breaks the contract."""

@@ -1,0 +1,1 @@
+"""What makes candidates: thin over scikit-learn, transformers, TRL and PEFT."""

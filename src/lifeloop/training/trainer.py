@@ -1,0 +1,53 @@
+"""The seam of training: what turns settings and examples into the files of a candidate.
+
+A trainer never sees the test and guard splits: there is no field to hand them over in.
+"""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from lifeloop.core.candidates import Answer, Prompt
+from lifeloop.core.data import Example
+from lifeloop.core.progress import Progress
+
+
+class MemberAnswers(Struct, frozen=True):
+    """How a member of a composed candidate answered the validation examples."""
+
+    name: str
+    answers: tuple[Answer, ...]
+    """One a validation example, in their order."""
+    usd_per_1000: float
+
+
+class Materials(Struct, frozen=True):
+    """Everything a candidate is made from."""
+
+    task: str
+    labels: tuple[str, ...]
+    settings: Any
+    """The settings type of the kind or the adaptation."""
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...]
+    prompt: Prompt | None
+    parent: Path | None
+    """Files of the candidate that is adapted."""
+    members: tuple[MemberAnswers, ...]
+    seed: int
+
+
+class Trainer(Protocol):
+    """What the registry holds for each trainer and adaptation."""
+
+    settings: type[Struct] | None
+    """For an adaptation: the keys of `[candidates.NAME]` besides `parent` and `adapt`. None: those of the kind."""
+    version: str
+    """Changed by hand when the same materials would give another candidate."""
+
+    def build(self, materials: Materials, folder: Path, progress: Progress) -> dict[str, Any]:
+        """Write the candidate's files to `folder` and return settings that training decided (a threshold, say).
+
+        The same materials give the same files, up to floating-point noise. Raises ModelError.
+        """
