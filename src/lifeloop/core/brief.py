@@ -157,9 +157,7 @@ def parse_brief(text: str, file: str = "lifeloop.toml") -> Brief:
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BriefError(
-            f"not valid TOML: {error}", where=file, fix="mend the line named; strings want quotes"
-        ) from None
+        raise BriefError(f"not valid TOML: {error}", where=file, fix="mend that line; texts want quotes") from None
     try:
         brief = msgspec.convert(table, Brief)
     except msgspec.ValidationError as error:
@@ -284,9 +282,7 @@ def _check_splits(brief: Brief, file: str) -> None:
         )
     for name in ("train", "validation", "test"):
         if shares[name] <= 0 and not brief.data.split:
-            raise BriefError(
-                "the share is 0", where=f"{file}: data.splits.{name}", fix="every use case needs this split"
-            )
+            raise BriefError("the share is 0", where=f"{file}: data.splits.{name}", fix="this split is needed")
 
 
 def _check_candidates(brief: Brief, file: str) -> None:

@@ -8,7 +8,7 @@ from lifeloop.core.content import Id
 
 
 class Prompt(Struct, frozen=True):
-    """A versioned pair of templates. The system template carries behaviour and security rules; the user template evolves."""
+    """A versioned pair of templates: the system one carries behaviour and security rules, the user one evolves."""
 
     name: str
     system: str

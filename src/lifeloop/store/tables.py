@@ -24,7 +24,7 @@ RAW_SCHEMA: dict[str, type[pl.DataType]] = {
     "source": pl.String,
     "flaw": pl.String,  # why the row could not be read, or ""
 }
-"""Columns of a table of raw rows: rows as they came, before anything is trusted. No nulls: "" where there is nothing."""
+"""Columns of a table of raw rows, as they came, before anything is trusted. "" where there is nothing, never null."""
 
 T = TypeVar("T", bound=Struct)
 
