@@ -102,3 +102,19 @@ class Estimate(Struct, frozen=True):
     usd_per_item: float = 0.0
     basis: str = ""
     """What the numbers rest on, in a few words."""
+
+
+class Recipe(Struct, frozen=True):
+    """What a candidate is to be made from, fixed before it is made."""
+
+    name: str
+    task: str
+    labels: tuple[str, ...]
+    table: dict[str, Any]
+    """Its section of the brief."""
+    dataset: Id
+    prompt: Prompt | None = None
+    parent: Id = ""
+    members: tuple[tuple[Id, Id], ...] = ()
+    """Of each member: the candidate, and its trial on validation."""
+    seed: int = 0

@@ -9,6 +9,8 @@ from lifeloop.core.data import Split
 
 Decision = Literal["promote", "reject", "undecided"]
 Direction = Literal["max", "min"]
+State = Literal["met", "missed", "undecided", "kept", "broken"]
+"""Of an objective: met, missed or undecided for a target; kept, broken or undecided for a guard."""
 
 
 class MetricValue(Struct, frozen=True):
@@ -122,8 +124,7 @@ class ObjectiveResult(Struct, frozen=True):
     value: float
     low: float
     high: float
-    state: Literal["met", "missed", "undecided", "kept", "broken"]
-    """met, missed or undecided for a target; kept, broken or undecided for a guard."""
+    state: State
     more_examples: int = 0
     """Estimate of the further test examples that would decide it."""
 
@@ -147,6 +148,8 @@ class Verdict(Struct, frozen=True):
     """Challenger's and champion's cost of a thousand requests."""
     trials: dict[str, Id]
     """`ROLE/SPLIT/SUITE` to the vault id of the trial."""
+    leaderboard: Id = ""
+    """Where the challenger came from."""
     more_examples: int = 0
 
 

@@ -32,6 +32,10 @@ class Vault:
         except (ValueError, ImportError) as error:
             raise StoreError(str(error), where=url, fix="check the vault's URL; s3:// needs lifeloop[s3]") from error
 
+    def __reduce__(self) -> tuple[type["Vault"], tuple[str, Path]]:
+        # A candidate's own process opens the same vault again.
+        return Vault, (self.url, self.cache)
+
     def put(self, data: bytes) -> Id:
         """Store bytes and return their id. Raises StoreError where they cannot be written."""
         identifier = bytes_id(data)

@@ -34,6 +34,8 @@ class Materials(Struct, frozen=True):
     prompt: Prompt | None
     parent: Path | None
     """Files of the candidate that is adapted."""
+    parent_settings: dict[str, Any] | None
+    """Its settings."""
     members: tuple[MemberAnswers, ...]
     seed: int
 

@@ -1,0 +1,165 @@
+"""How results look in a terminal, and as JSON. Takes frozen values, prints them; decides nothing."""
+
+from typing import Any
+
+import click
+import msgspec
+
+from lifeloop.core.content import short
+from lifeloop.core.evidence import Comparison, Leaderboard, ObjectiveResult, Standing
+from lifeloop.core.planning import Plan
+
+COLOURS = {"promote": "green", "reject": "red", "undecided": "yellow"}
+MARKS = {"met": "✓", "kept": "✓", "missed": "✗", "broken": "✗", "undecided": "?"}
+
+
+def as_json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def _table(*columns: tuple[str, str]) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, justify in columns:
+        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    return table
+
+
+def _print(what: Any) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if console.width < 100:  # tables of numbers are read by columns; a narrow pipe must not fold them
+        console = Console(highlight=False, width=100)
+    console.print(what)
+
+
+def leaderboard(board: Leaderboard) -> None:
+    """Print the leaderboard."""
+    table = _table(
+        ("candidate", "left"),
+        (board.metric, "right"),
+        ("interval", "left"),
+        ("p50 ms", "right"),
+        ("p95 ms", "right"),
+        ("memory MB", "right"),
+        ("USD/1000", "right"),
+        ("failed", "right"),
+    )
+    for standing in board.standings:
+        table.add_row(*_standing(standing, board))
+    items = next((s.trial.n_items for s in board.standings if s.trial), 0)
+    click.echo(f"\nLeaderboard, {items} validation examples, the same for all")
+    _print(table)
+    click.echo(f"challenger: {_name(board, board.challenger)}, {board.reason}")
+
+
+def _standing(standing: Standing, board: Leaderboard) -> list[str]:
+    from rich.markup import escape
+
+    name = escape(standing.name)
+    if standing.trial is None:
+        return [f"[red]{name}[/red]", "—", f"[red]{escape(standing.failure[:60])}[/red]", "", "", "", "", ""]
+    found = standing.trial.metric(board.metric)
+    measured = standing.trial.measurements
+    mark = "[bold]" if standing.candidate == board.challenger else ""
+    return [
+        f"{mark}{name}",
+        f"{mark}{found.value:.4f}" if found else "—",
+        f"{found.low:.3f}–{found.high:.3f}" if found else "",
+        f"{measured.p50_ms:.1f}",
+        f"{measured.p95_ms:.1f}",
+        f"{measured.memory_mb:.0f}",
+        f"{measured.usd_per_1000:.2g}",
+        str(standing.trial.n_failed),
+    ]
+
+
+def _name(board: Leaderboard, candidate: str) -> str:
+    return next((s.name for s in board.standings if s.candidate == candidate), short(candidate))
+
+
+def verdict(result: Any) -> None:
+    """Print the verdict of a cycle's result."""
+    found = result.verdict
+    against = (
+        f"the baseline {found.champion_name}" if found.champion_is_baseline else f"the champion {found.champion_name}"
+    )
+    decision = click.style(found.decision.upper(), fg=COLOURS[found.decision], bold=True)
+    click.echo(f"\nVerdict of cycle {found.cycle}: {decision}  {found.challenger_name} against {against}")
+    click.echo(f"  {found.reason}.")
+    for objective in (*found.objectives, *found.guards):
+        click.echo(f"  {_objective(objective)}")
+    for row in found.comparisons:
+        click.echo(f"  {comparison_line(row)}")
+    if found.more_examples:
+        click.echo(f"  about {found.more_examples} further test examples would settle it")
+    if result.released:
+        click.echo(
+            f"in production: {found.challenger_name} (release {short(result.released)}); `lifeloop serve` serves it"
+        )
+
+
+def _objective(found: ObjectiveResult) -> str:
+    mark = MARKS[found.state]
+    if found.target is None:
+        return f"{mark} guard {found.metric}: {found.state} (difference {found.value:+.4f})"
+    sign = "≥" if found.direction == "max" else "≤"
+    return (
+        f"{mark} {found.metric} {sign} {found.target:g}: {found.value:.4f} "
+        f"({found.low:.4f} to {found.high:.4f}) {found.state}"
+    )
+
+
+def comparison_line(row: Comparison) -> str:
+    """Return a comparison in one line."""
+    p_value = f", p = {row.p_value:.2g}" if row.p_value is not None else ""
+    place = row.split if row.suite == "clean" else f"{row.split}, {row.suite}"
+    return (
+        f"· {row.metric} on {place} (n = {row.n}): {row.challenger:.4f} against {row.champion:.4f}, "
+        f"difference {row.difference:+.4f} ({row.low:+.4f} to {row.high:+.4f}){p_value}"
+    )
+
+
+def plan(found: Plan) -> None:
+    """Print a plan."""
+    machine, profile = found.machine, found.profile
+    click.echo(
+        f"data     {profile.n_train} train, {profile.n_validation} validation, {profile.n_test} test, "
+        f"{profile.n_guard} guard; {profile.n_labels} labels, {profile.mean_chars:.0f} characters an input"
+    )
+    click.echo(f"machine  {machine.cores} cores, {machine.memory_gb:.0f} GB, {machine.gflops:.0f} GFLOP/s measured")
+    table = _table(
+        ("candidate", "left"),
+        ("kind", "left"),
+        ("memory GB", "right"),
+        ("make s", "right"),
+        ("try s", "right"),
+        ("USD", "right"),
+        ("rests on", "left"),
+    )
+    for line in found.lines:
+        table.add_row(
+            line.name,
+            line.kind,
+            f"{line.estimate.memory_gb:.1f}",
+            f"{line.estimate.build_seconds:.0f}",
+            f"{line.trial_seconds:.0f}",
+            f"{line.usd:.2f}",
+            f"[red]{line.too_much}[/red]" if line.too_much else line.estimate.basis,
+        )
+    _print(table)
+    within = (
+        click.style("within the budget", fg="green") if found.within_budget else click.style("over budget", fg="red")
+    )
+    click.echo(f"in all   about {found.seconds / 60:.1f} min, {found.usd:.2f} USD, {found.memory_gb:.1f} GB: {within}")
+    click.echo("\nCan the test split settle it?")
+    for item in found.items:
+        mark = click.style("✓", fg="green") if item.enough else click.style("✗", fg="red")
+        click.echo(f"  {mark} {item.question} needs {item.needed}, has {item.available} ({item.basis})")
+    click.echo(f"\nScope: {found.scope}")
+    for reason in found.reasons:
+        click.echo(f"  · {reason}")

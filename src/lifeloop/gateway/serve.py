@@ -1,0 +1,109 @@
+"""Runs the gateway with uvicorn until it is told to stop; knows nothing of what it serves."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from lifeloop.core.errors import GatewayError
+from lifeloop.gateway.app import create_app
+from lifeloop.gateway.serving import Serving
+
+log = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 30.0
+"""How long requests in flight may take once the gateway was told to stop."""
+
+
+def serve(
+    serving: Serving,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    announce: Callable[[str, int], None] | None = None,
+    drain_seconds: float = DRAIN_SECONDS,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then finish the requests in flight, write the events and return.
+
+    `announce` is called with the host and the port (the real one, where 0 was asked for) once requests are taken. A
+    second signal cuts the requests in flight short; events are written all the same. Raises GatewayError where the
+    address cannot be had.
+    """
+    listener = listen(host, port)
+    server = make_server(serving, drain_seconds=drain_seconds)
+    if announce is not None:
+        server.announce = lambda: announce(host, listener.getsockname()[1])
+    server.run(sockets=[listener])
+
+
+def make_server(serving: Serving, *, drain_seconds: float = DRAIN_SECONDS) -> "Server":
+    """Return a server for a socket of the caller's: `server.run(sockets=[…])`, and `server.should_exit = True`."""
+    config = uvicorn.Config(
+        create_app(serving),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=max(1, round(drain_seconds)),
+    )
+    return Server(config)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; its connections send small packets at once. Raises GatewayError."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            listener.bind(address)
+            listener.listen(2048)
+        except OSError:
+            listener.close()
+            raise
+    except (OSError, OverflowError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        raise GatewayError(
+            f"cannot listen: {reason}", where=f"{host}:{port}", fix="choose another --port, or stop what holds it"
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, with three differences.
+
+    It says when it takes requests; it returns after a signal instead of dying of it, so that the caller's own ending
+    runs; and a second signal cuts requests short but still lets the application write what it holds.
+    """
+
+    announce: Callable[[], None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then announce."""
+        await super().startup(sockets=sockets)
+        if self.started and self.announce is not None:
+            self.announce()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; uvicorn leaves the application's own ending out when forced, we do not."""
+        await super().shutdown(sockets=sockets)
+        if self.force_exit:
+            for task in list(self.server_state.tasks):
+                task.cancel()
+            await asyncio.sleep(0)
+            await self.lifespan.shutdown()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop; at the second signal, stop at once."""
+        if self.should_exit:
+            self.force_exit = True
+        self.should_exit = True

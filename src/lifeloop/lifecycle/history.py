@@ -1,0 +1,107 @@
+"""What a cycle came to: gathers everything a report shows, and writes the report into the project's `reports/`.
+
+Reads ledger and vault; changes neither.
+"""
+
+import contextlib
+from pathlib import Path
+
+from lifeloop.core.candidates import Candidate, Estimate
+from lifeloop.core.content import Id
+from lifeloop.core.data import Dataset
+from lifeloop.core.errors import GateError
+from lifeloop.core.events import ProductionSummary
+from lifeloop.core.evidence import Leaderboard, Release, Trial, Verdict
+from lifeloop.core.planning import Plan
+from lifeloop.lifecycle.lineage import lineage
+from lifeloop.lifecycle.refined import Collected
+from lifeloop.project import Project
+from lifeloop.reports.html import render_html
+from lifeloop.reports.markdown import render_markdown
+from lifeloop.reports.record import CycleRecord
+from lifeloop.stages.observe import observe
+from lifeloop.store.ledger import CycleRow, Ledger, RunRow, VerdictRow
+from lifeloop.store.vault import Vault
+
+
+def write_report(project: Project, cycle: int = 0) -> list[Path]:
+    """Write the HTML and Markdown report of a cycle (0: the last that was decided) and return their paths."""
+    record = cycle_record(project, cycle)
+    folder = project.folder / "reports"
+    folder.mkdir(exist_ok=True)
+    paths = []
+    for suffix, text in (("html", render_html(record)), ("md", render_markdown(record))):
+        path = folder / f"cycle-{record.cycle}.{suffix}"
+        path.write_text(text, encoding="utf-8")
+        paths.append(path)
+    return paths
+
+
+def cycle_record(project: Project, cycle: int = 0) -> CycleRecord:
+    """Return a cycle, whole. Raises GateError where it has no verdict."""
+    with contextlib.closing(project.open_ledger()) as ledger:
+        vault = project.open_vault()
+        verdict_row = _verdict_row(ledger, cycle)
+        cycle_row = next(row for row in ledger.cycles() if row.number == verdict_row.cycle)
+        verdict = vault.get_value(verdict_row.id, Verdict)
+        trials = {role: vault.get_value(trial, Trial) for role, trial in verdict.trials.items()}
+        dataset_id = trials["challenger/test/clean"].dataset
+        dataset = vault.get_value(dataset_id, Dataset)
+        board = vault.get_value(verdict.leaderboard, Leaderboard)
+        release = _release(ledger, vault, verdict_row)
+        return CycleRecord(
+            cycle=verdict.cycle,
+            at=verdict_row.at,
+            brief=project.brief,
+            dataset_id=dataset_id,
+            dataset=dataset,
+            n_learned=_n_learned(ledger.runs(), vault, dataset),
+            leaderboard=board,
+            estimates=_estimates(ledger.runs(), vault, dataset_id),
+            build_seconds=_build_seconds(ledger.runs(), vault, board),
+            trials=tuple(trials.values()),
+            verdict_id=verdict_row.id,
+            verdict=verdict,
+            release=release,
+            production=_production(project, ledger, vault, cycle_row),
+            lineage=lineage(ledger, vault, verdict_row, release),
+        )
+
+
+def _verdict_row(ledger: Ledger, cycle: int) -> VerdictRow:
+    rows = [row for row in ledger.verdicts() if not cycle or row.cycle == cycle]
+    if not rows:
+        what = f"cycle {cycle} has no verdict" if cycle else "no cycle has a verdict yet"
+        raise GateError(what, where=ledger.name, fix="`lifeloop run` takes a cycle to its verdict")
+    return rows[-1]
+
+
+def _release(ledger: Ledger, vault: Vault, verdict: VerdictRow) -> Release | None:
+    row = next((row for row in ledger.releases() if row.verdict == verdict.id), None)
+    return vault.get_value(row.id, Release) if row else None
+
+
+def _n_learned(runs: list[RunRow], vault: Vault, dataset: Dataset) -> int:
+    collected = (vault.get_value(row.output, Collected) for row in runs if row.stage == "collect")
+    return next((found.n_learned for found in collected if found.table == dataset.raw), 0)
+
+
+def _estimates(runs: list[RunRow], vault: Vault, dataset: Id) -> dict[str, Estimate]:
+    plans = [row for row in runs if row.stage == "plan" and row.inputs["dataset"] == dataset]
+    return {line.name: line.estimate for line in vault.get_value(plans[-1].output, Plan).lines} if plans else {}
+
+
+def _build_seconds(runs: list[RunRow], vault: Vault, board: Leaderboard) -> dict[str, float]:
+    made = {vault.get_value(row.output, str): row.seconds for row in runs if row.subject.startswith("make ")}
+    return {standing.name: made[standing.candidate] for standing in board.standings if standing.candidate in made}
+
+
+def _production(project: Project, ledger: Ledger, vault: Vault, cycle: CycleRow) -> ProductionSummary | None:
+    """Return what was observed of the champion before the cycle began."""
+    before = [row for row in ledger.releases() if vault.get_value(row.id, Release).cycle < cycle.number]
+    if not before:
+        return None
+    events = [event for event in ledger.latest_events(project.brief.monitor.window) if event.release == before[-1].id]
+    labels = vault.get_value(before[-1].candidate, Candidate).labels or None
+    feedback = ledger.feedback(until=cycle.feedback_until)
+    return observe([e for e in events if e.at <= cycle.at], feedback, project.brief.budget.usd_per_hour, labels)

@@ -1,0 +1,100 @@
+"""Runs a stage once: a run whose key the ledger has is not done again, and its output is read from the vault.
+
+The key is the hash of the stage, its subject, its inputs, its section of the brief and its code's version. A kill
+between two runs costs nothing; within one, that run.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, Generic, Literal, TypeVar
+
+from msgspec import Struct
+
+from lifeloop import __version__
+from lifeloop.core.content import Id, content_id
+from lifeloop.core.errors import StoreError
+from lifeloop.core.progress import Progress
+from lifeloop.store.ledger import Ledger, RunRow
+from lifeloop.store.vault import Vault
+
+T = TypeVar("T")
+
+
+class Notice(Struct, frozen=True):
+    """What a runner tells whoever shows it."""
+
+    kind: Literal["start", "progress", "done", "kept", "failed"]
+    """"kept": the ledger had it already."""
+    stage: str
+    subject: str
+    done: int = 0
+    total: int = 0
+    note: str = ""
+    seconds: float = 0.0
+
+
+Tell = Callable[[Notice], None]
+
+
+class Done(Struct, Generic[T], frozen=True):
+    """A stage run's output."""
+
+    value: T
+    id: Id
+    seconds: float
+    """How long it took when it was run."""
+    fresh: bool
+    """Whether it was run now."""
+
+
+class Runner:
+    """Runs stages of one cycle against one ledger and vault."""
+
+    def __init__(self, ledger: Ledger, vault: Vault, cycle: int, tell: Tell, clock: Callable[[], float]) -> None:
+        self.ledger = ledger
+        self.vault = vault
+        self.cycle = cycle
+        self._tell = tell
+        self._clock = clock
+
+    def run(
+        self,
+        stage: str,
+        subject: str,
+        *,
+        version: str,
+        inputs: dict[str, str],
+        section: Any,
+        kind: type[T],
+        work: Callable[[Progress], T],
+    ) -> Done[T]:
+        """Return the stage's output, from the ledger or by doing `work`. Errors of `work` come through as they are."""
+        key = content_id([stage, subject, version, inputs, section])
+        if (row := self.ledger.find_run(key)) and (kept := self._kept(row, kind)):
+            self._tell(Notice("kept", stage, subject, seconds=row.seconds))
+            return kept
+        self._tell(Notice("start", stage, subject))
+        begun = time.monotonic()
+        value = work(lambda done, total, note: self._tell(Notice("progress", stage, subject, done, total, note)))
+        seconds = time.monotonic() - begun
+        output = self.vault.put_value(value)
+        self.ledger.add_run(
+            RunRow(key, self.cycle, stage, subject, inputs, output, seconds, self._clock(), __version__)
+        )
+        self._tell(Notice("done", stage, subject, seconds=seconds))
+        return Done(value, output, seconds, fresh=True)
+
+    def failed(self, stage: str, subject: str, why: str) -> None:
+        """Tell that a stage run failed; nothing is recorded, so that the next run tries again."""
+        self._tell(Notice("failed", stage, subject, note=why))
+
+    def spent_seconds(self, stages: tuple[str, ...]) -> float:
+        """Return the time that this cycle's runs of those stages took."""
+        return sum(row.seconds for row in self.ledger.runs() if row.cycle == self.cycle and row.stage in stages)
+
+    def _kept(self, row: RunRow, kind: type[T]) -> Done[T] | None:
+        """Return the output of a run, or None where the vault lost it: then it is made again."""
+        try:
+            return Done(self.vault.get_value(row.output, kind), row.output, row.seconds, fresh=False)
+        except StoreError:
+            return None

@@ -1,0 +1,113 @@
+"""Encoder: a sentence encoder's vector of the text under a linear head.
+
+The encoder is as published, or fine-tuned, in which case its weights lie beside the head.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from lifeloop.core.candidates import Answer, Candidate, Estimate, Machine, Request
+from lifeloop.core.data import Profile
+from lifeloop.core.errors import ModelError
+from lifeloop.models import linear
+from lifeloop.models.model import Model, whole
+from lifeloop.models.weights import find_safetensors
+
+if TYPE_CHECKING:
+    from lifeloop.models.transformers_encoder import SentenceEncoder
+
+TUNED = "encoder"
+"""Folder beside the head that holds a fine-tuned encoder."""
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which encoder, how much text, how its head is regularised."""
+
+    model: str
+    """Folder with model.safetensors, "package:NAME" or "hub:ORG/NAME"."""
+    max_tokens: int = 256
+    """Longer inputs are cut."""
+    c: float = 10.0
+    """Inverse strength of the head's regularisation."""
+
+
+class Encoder:
+    """An encoder and a head."""
+
+    batch_size = 64
+    concurrency = 1
+
+    def __init__(
+        self, encoder: "SentenceEncoder", weights: np.ndarray, bias: np.ndarray, labels: Sequence[str]
+    ) -> None:
+        self._encoder = encoder
+        self._weights = weights
+        self._bias = bias
+        self._labels = tuple(labels)
+
+    def answer(self, requests: Sequence[Request]) -> list[Answer]:
+        """Return the likeliest label of each text."""
+        vectors = self._encoder.encode([request.text for request in requests])
+        return linear.answers(vectors @ self._weights.T + self._bias, self._labels)
+
+    def stream(self, request: Request) -> Iterator[str | Answer]:
+        """Yield the label, then the answer."""
+        return whole(self, request)
+
+    def close(self) -> None:
+        """Nothing to free but memory."""
+
+
+def open_encoder(model: str, max_tokens: int, where: str, tuned: Path | None = None) -> "SentenceEncoder":
+    """Return the encoder that a setting names, or the tuned one. Raises ModelError where torch is not installed."""
+    try:
+        from lifeloop.models.transformers_encoder import SentenceEncoder
+    except ModuleNotFoundError as error:
+        raise ModelError(f"{error.name} is not installed", where=where, fix="pip install 'lifeloop[local]'") from None
+    return SentenceEncoder(tuned or find_safetensors(model, where), max_tokens, where)
+
+
+class EncoderKind:
+    """Model kind "encoder"."""
+
+    settings = Settings
+    tasks = ("classify",)
+    version = "1"
+
+    def load(self, candidate: Candidate, folder: Path | None, members: Sequence[Model]) -> Model:
+        """Return the encoder with its head."""
+        assert folder is not None, "the trainer of this kind always writes a folder"
+        settings = msgspec.convert(candidate.settings, Settings)
+        tuned = folder / TUNED if (folder / TUNED).exists() else None
+        encoder = open_encoder(settings.model, settings.max_tokens, f"candidates.{candidate.name}.model", tuned)
+        weights, bias = linear.load_head(folder)
+        return Encoder(encoder, weights, bias, candidate.labels)
+
+    def estimate(self, settings: Settings, profile: Profile, machine: Machine) -> Estimate:
+        """Return the time of the encoder over the training inputs, and the memory of torch with its weights."""
+        try:
+            size = (find_safetensors(settings.model, "") / "model.safetensors").stat().st_size
+        except ModelError:
+            size = 90_000_000
+        seconds = seconds_per_item(size / 4, settings.max_tokens, profile, machine)
+        head = profile.n_train * max(profile.n_labels, 2) * 4e-6
+        return Estimate(
+            memory_gb=0.45 + 2 * size / 1e9,
+            build_seconds=5.0 + profile.n_train * seconds + head,
+            seconds_per_item=seconds + 0.004,
+            basis=f"{size / 4e6:.0f}M parameters, {min(profile.mean_tokens, settings.max_tokens):.0f} tokens an item",
+        )
+
+
+def seconds_per_item(parameters: float, max_tokens: int, profile: Profile, machine: Machine) -> float:
+    """Return the time to encode an input: two operations a token and parameter, embeddings apart, at 40% of peak."""
+    tokens = min(profile.mean_tokens + 2, max_tokens)
+    return 2 * parameters * 0.5 * tokens / (machine.gflops * 0.4 * 1e9)
+
+
+KIND = EncoderKind()

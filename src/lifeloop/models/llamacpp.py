@@ -1,0 +1,224 @@
+"""llama.cpp: a GGUF model in this process, through xllamacpp. Labels are scored, other outputs written under a schema.
+
+Knows prompts and tokens. What the shots are and how the scores are calibrated was decided by `training.shots`.
+"""
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from lifeloop import plugins
+from lifeloop.core.candidates import Answer, Candidate, Contract, Estimate, Machine, Message, Request
+from lifeloop.core.data import Profile
+from lifeloop.core.errors import ModelError
+from lifeloop.models import prompting, scoring
+from lifeloop.models.llama_server import LlamaServer
+from lifeloop.models.model import Model
+from lifeloop.models.weights import find_gguf
+
+FILE = "shots.json"
+MARK = "\u27e6input\u27e7"
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which model, which prompt, how it decodes."""
+
+    model: str
+    """Path of a GGUF file, "package:NAME" or "hub:ORG/NAME"."""
+    prompt: str = ""
+    """Folder under prompts/; without one, the task's own instructions serve."""
+    shots: int = 0
+    """Training examples shown in the prompt, spread over the labels."""
+    shot_words: int = 40
+    max_words: int = 200
+    """Longer inputs are cut to this many words."""
+    cue: str = "Label:"
+    """Beginning of the model's turn, before a label."""
+    calibrate: int = 24
+    """Unlabelled training inputs on which the model's liking for some labels is measured; 0 leaves it in."""
+    context: int = 4096
+    threads: int = 0
+    """0: one less than the machine's cores, which shares the machine better than all of them."""
+    max_tokens: int = 0
+    """0: as the task asks."""
+
+
+class Learned(Struct, frozen=True):
+    """What training decided: the file `shots.json`."""
+
+    shots: list[tuple[str, str]] = []
+    prior: list[float] = []
+
+
+class LlamaCpp:
+    """A loaded GGUF model. One thread at a time: the same work in the same order gives the same numbers."""
+
+    batch_size = 1
+    concurrency = 1
+
+    def __init__(self, candidate: Candidate, learned: Learned, server: LlamaServer) -> None:
+        self._settings = msgspec.convert(candidate.settings, Settings)
+        self._prompt = candidate.prompt or prompting.PLAIN
+        self._contract: Contract = plugins.get("tasks", candidate.task).contract(candidate.labels)
+        self._learned = learned
+        self._server = server
+        self._lock = threading.Lock()
+        if self._contract.choices:
+            end = self._end_of_turn()
+            self._sequences = [(*server.tokens(f" {label}"), *end) for label in self._contract.choices]
+
+    def _end_of_turn(self) -> list[int]:
+        """Return the token that ends the model's turn, which keeps one label from being the beginning of another."""
+        turns = [Message("user", "x"), Message("assistant", MARK), Message("user", "x")]
+        after = self._server.template(turns).partition(MARK)[2]
+        return self._server.tokens(after, special=True)[:1]
+
+    def answer(self, requests: Sequence[Request]) -> list[Answer]:
+        """Return answers, one after the other."""
+        with self._lock:
+            return [self._safely(request) for request in requests]
+
+    def _safely(self, request: Request) -> Answer:
+        try:
+            return self._label(request) if self._contract.choices else self._write(request)
+        except ModelError as error:
+            return Answer(output="", error=error.what)
+
+    def probabilities(self, request: Request) -> list[float]:
+        """Return the uncalibrated probability of each label, in the order of the task's choices."""
+        with self._lock:
+            return self._score(request)[0]
+
+    def _label(self, request: Request) -> Answer:
+        chances, tokens = self._score(request)
+        if self._learned.prior:
+            chances = scoring.calibrated(chances, self._learned.prior)
+        best = max(range(len(chances)), key=chances.__getitem__)
+        return Answer(output=self._contract.choices[best], confidence=chances[best], tokens_in=tokens, tokens_out=1)
+
+    def _score(self, request: Request) -> tuple[list[float], int]:
+        head, body, tail = self._parts(request)
+        self._server.prime(head)
+        base = [*head, *body, *tail]
+        chances = scoring.label_probabilities(
+            self._sequences, lambda prefix, allowed: self._server.next_token([*base, *prefix], allowed)
+        )
+        return chances, len(base)
+
+    def _parts(self, request: Request) -> tuple[list[int], list[int], list[int]]:
+        """Return the tokens before, of and after the user's own words.
+
+        The words are tokenised apart and without special tokens, so that no input can end its own turn.
+        """
+        turns = self._messages(request)
+        marked = [*turns[:-1], Message(turns[-1].role, MARK)]
+        before, _, after = self._server.template(marked).partition(MARK)
+        head = self._server.tokens(before, special=True)
+        tail = self._server.tokens(f"{after}{self._settings.cue}", special=True)
+        return head, self._server.tokens(turns[-1].content), tail
+
+    def _messages(self, request: Request) -> list[Message]:
+        cue = f"{self._settings.cue} " if self._contract.choices else ""
+        shots = [
+            (prompting.cut(text, self._settings.shot_words), f"{cue}{reference}")
+            for text, reference in self._learned.shots
+        ]
+        return prompting.messages(self._prompt, self._contract, shots, request, self._settings.max_words)
+
+    def _write(self, request: Request) -> Answer:
+        return self._server.chat(self._body(request))
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        limit = request.max_tokens or self._settings.max_tokens or self._contract.max_tokens
+        body: dict[str, Any] = {
+            "messages": [msgspec.structs.asdict(message) for message in self._messages(request)],
+            "max_tokens": limit,
+            "temperature": 0.0,
+            "seed": 1,
+            "cache_prompt": False,  # a warm cache changes the batches, and so the last digits
+        }
+        if self._contract.schema:
+            schema = {"name": "output", "schema": self._contract.schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return body
+
+    def stream(self, request: Request) -> Iterator[str | Answer]:
+        """Yield text as it is written; a label comes whole. Closing the iterator stops the model within a token."""
+        if self._contract.choices:
+            answer = self.answer([request])[0]
+            if not answer.error:
+                yield answer.output
+            yield answer
+            return
+        with self._lock:
+            yield from self._stream_written(request)
+
+    def _stream_written(self, request: Request) -> Iterator[str | Answer]:
+        pieces: Queue[str | Answer] = Queue()
+        stop = threading.Event()
+        worker = threading.Thread(
+            target=lambda: pieces.put(self._server.chat_stream(self._body(request), pieces.put, stop)), daemon=True
+        )
+        worker.start()
+        try:
+            while True:
+                piece = pieces.get()
+                yield piece
+                if isinstance(piece, Answer):
+                    return
+        finally:
+            stop.set()
+            worker.join()
+
+    def close(self) -> None:
+        """Free the model."""
+        self._server.close()
+
+
+class LlamaCppKind:
+    """Model kind "llamacpp"."""
+
+    settings = Settings
+    tasks: tuple[str, ...] = ()
+    version = "1"
+
+    def load(self, candidate: Candidate, folder: Path | None, members: Sequence[Model]) -> Model:
+        """Return the model in this process."""
+        settings = msgspec.convert(candidate.settings, Settings)
+        where = f"candidates.{candidate.name}.model"
+        learned = msgspec.json.decode((folder / FILE).read_bytes(), type=Learned) if folder else Learned()
+        threads = settings.threads or max(1, (os.cpu_count() or 2) - 1)
+        server = LlamaServer(find_gguf(settings.model, where), settings.context, threads, where)
+        return LlamaCpp(candidate, learned, server)
+
+    def estimate(self, settings: Settings, profile: Profile, machine: Machine) -> Estimate:
+        """Return the weights' size, and the time to read an input: two operations a parameter and token.
+
+        Quantised kernels on a CPU reach about a fifth of the speed of a float matrix product.
+        """
+        try:
+            size = find_gguf(settings.model, "").stat().st_size
+        except ModelError:
+            size = 100_000_000
+        parameters = size / 0.7  # four-bit weights with their scales, and an eight-bit output layer
+        words = min(profile.mean_chars / 6.0, settings.max_words)
+        tokens = words * 1.4 + 25
+        share = max(1, machine.cores - 1) / machine.cores
+        seconds = 2 * parameters * tokens / (machine.gflops * share * 0.2 * 1e9)
+        shown = settings.shots * settings.shot_words * 1.4 * seconds / tokens
+        written = 0.0 if profile.n_labels else 2.0
+        return Estimate(
+            memory_gb=0.25 + 1.3 * size / 1e9,
+            build_seconds=2.0 + shown + settings.calibrate * seconds,
+            seconds_per_item=seconds + written,
+            basis=f"{parameters / 1e6:.0f}M parameters, {tokens:.0f} tokens an item",
+        )
+
+
+KIND = LlamaCppKind()

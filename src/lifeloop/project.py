@@ -1,0 +1,182 @@
+"""A project: a folder with `lifeloop.toml` and `prompts/`, and where its ledger and vault are.
+
+Reads the folder and checks the brief's names against what is installed. Knows nothing of cycles.
+"""
+
+import os
+from pathlib import Path
+
+from msgspec import Struct
+
+from lifeloop import plugins
+from lifeloop.core.brief import Brief, convert_settings, parse_brief
+from lifeloop.core.candidates import Prompt
+from lifeloop.core.errors import BriefError
+from lifeloop.core.evidence import OPERATIONAL, Direction
+from lifeloop.models.model import ModelKind
+from lifeloop.models.prompting import render_system, render_user
+from lifeloop.store.ledger import Ledger, open_ledger
+from lifeloop.store.vault import Vault
+from lifeloop.tasks.task import Task
+
+BRIEF_FILE = "lifeloop.toml"
+STATE_FOLDER = ".lifeloop"
+
+
+class Project(Struct, frozen=True):
+    """An opened project folder."""
+
+    folder: Path
+    brief: Brief
+    brief_text: str
+    prompts: dict[str, Prompt]
+    ledger_url: str
+    vault_url: str
+
+    @property
+    def state(self) -> Path:
+        """The folder for what is not committed: journals, caches, and by default ledger and vault."""
+        return self.folder / STATE_FOLDER
+
+    def open_ledger(self) -> Ledger:
+        """Return the open ledger, created on first use."""
+        return open_ledger(self.ledger_url)
+
+    def open_vault(self) -> Vault:
+        """Return the vault."""
+        return Vault(self.vault_url, cache=self.state / "cache")
+
+
+def open_project(folder: Path) -> Project:
+    """Return the project in a folder. Raises BriefError where the brief or a prompt is missing or wrong."""
+    text = read_brief_text(folder)
+    brief = parse_brief(text, BRIEF_FILE)
+    check_names(brief)
+    prompts = {name: _read_prompt(folder, name) for name in _prompt_names(brief)}
+    _check_prompts(brief, prompts)
+    return Project(
+        folder=folder.resolve(),
+        brief=brief,
+        brief_text=text,
+        prompts=prompts,
+        ledger_url=ledger_url(folder),
+        vault_url=os.environ.get("LIFELOOP_VAULT") or str(folder.resolve() / STATE_FOLDER / "vault"),
+    )
+
+
+def ledger_url(folder: Path) -> str:
+    """Return the ledger's URL: LIFELOOP_LEDGER, or SQLite in the project."""
+    return os.environ.get("LIFELOOP_LEDGER") or f"sqlite:///{folder.resolve() / STATE_FOLDER / 'ledger.db'}"
+
+
+def read_brief_text(folder: Path) -> str:
+    """Return the text of the brief. Raises BriefError that says how to make one."""
+    path = folder / BRIEF_FILE
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BriefError(
+            "there is no brief here", where=str(path), fix="`lifeloop new NAME --task classify --data FILE` makes one"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BriefError(f"cannot be read: {error}", where=str(path), fix="it must be UTF-8 text") from None
+
+
+def directions(brief: Brief) -> dict[str, Direction]:
+    """Return for each objective's metric whether more or less is better."""
+    task: Task = plugins.get("tasks", brief.project.task)
+    less: Direction = "min"
+    return {
+        objective.metric: less if objective.metric in OPERATIONAL else task.metrics[objective.metric].direction
+        for objective in brief.objectives
+    }
+
+
+def baseline_name(brief: Brief) -> str:
+    """Return the candidate that stands in for a champion: the one named, or the first of the simplest kinds."""
+    if brief.gate.baseline:
+        return brief.gate.baseline
+    for kind in ("majority", "gazetteer", "nearest"):
+        for name, table in brief.candidates.items():
+            if table.get("kind") == kind:
+                return name
+    return next(iter(brief.candidates))
+
+
+def check_names(brief: Brief) -> None:
+    """Check tasks, metrics, kinds and settings against what is installed. Raises BriefError."""
+    task: Task = plugins.get("tasks", brief.project.task, where=f"{BRIEF_FILE}: project.task")
+    known = (*task.metrics, *OPERATIONAL)
+    for index, objective in enumerate(brief.objectives):
+        where = f"{BRIEF_FILE}: objectives[{index}].metric"
+        if objective.metric not in known:
+            raise BriefError(
+                f"{brief.project.task} has no metric {objective.metric!r}",
+                where=where,
+                fix=f"use one of: {', '.join(known)}",
+            )
+    if brief.primary.metric in OPERATIONAL:
+        raise BriefError(
+            f"{brief.primary.metric} cannot rank candidates: nothing would be fast, and never right",
+            where=f"{BRIEF_FILE}: objectives[0].metric",
+            fix=f"put a quality metric first: {', '.join(task.metrics)}",
+        )
+    for name, table in brief.candidates.items():
+        _check_candidate(name, table, brief)
+
+
+def _check_candidate(name: str, table: dict[str, object], brief: Brief) -> None:
+    where = f"candidates.{name}"
+    if "adapt" in table:
+        trainer = plugins.get("adaptations", str(table["adapt"]), where=f"{BRIEF_FILE}: {where}.adapt")
+        rest = {key: value for key, value in table.items() if key not in ("parent", "adapt")}
+        convert_settings(rest, trainer.settings, where, BRIEF_FILE)
+        return
+    kind: ModelKind = plugins.get("models", str(table["kind"]), where=f"{BRIEF_FILE}: {where}.kind")
+    convert_settings({key: value for key, value in table.items() if key != "kind"}, kind.settings, where, BRIEF_FILE)
+    if kind.tasks and brief.project.task not in kind.tasks:
+        raise BriefError(
+            f"kind {table['kind']!r} cannot do {brief.project.task}",
+            where=f"{BRIEF_FILE}: {where}.kind",
+            fix=f"it does: {', '.join(kind.tasks)}",
+        )
+
+
+def prompt_of(table: dict[str, object]) -> str:
+    """Return the name of the prompt that a candidate's section names, or ""."""
+    return str(table.get("prompt", ""))
+
+
+def _prompt_names(brief: Brief) -> set[str]:
+    return {prompt_of(table) for table in brief.candidates.values()} - {""}
+
+
+def _read_prompt(folder: Path, name: str) -> Prompt:
+    place = folder / "prompts" / name
+    if "/" in name or name.startswith("."):
+        raise BriefError(
+            f"{name!r} is no name of a prompt", where=BRIEF_FILE, fix="write the name of a folder in prompts/"
+        )
+    texts = {}
+    for part in ("system", "user"):
+        path = place / f"{part}.md"
+        try:
+            texts[part] = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise BriefError("there is no such file", where=str(path), fix=f"write the {part} prompt there") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise BriefError(f"cannot be read: {error}", where=str(path), fix="it must be UTF-8 text") from None
+    return Prompt(name=name, **texts)
+
+
+def _check_prompts(brief: Brief, prompts: dict[str, Prompt]) -> None:
+    """Render each prompt once, so that a slip in a template is found before anything is spent."""
+    contract = plugins.get("tasks", brief.project.task).contract(("label",))
+    for prompt in prompts.values():
+        render_system(prompt, contract)
+        if "MARK" not in render_user(prompt, contract, "MARK"):
+            raise BriefError(
+                "the input is not in the user prompt",
+                where=f"prompts/{prompt.name}/user.md",
+                fix="put {{ text }} where the input goes",
+            )

@@ -1,0 +1,54 @@
+"""Adapt: says which candidates are made from others, and the recipe for each once those others exist.
+
+Takes the brief's sections and what was made and tried so far, gives recipes. `make` carries them out.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lifeloop.core.brief import needs
+from lifeloop.core.candidates import Prompt, Recipe
+from lifeloop.core.content import Id
+from lifeloop.core.errors import ModelError
+
+VERSION = "1"
+
+
+def is_derived(table: Mapping[str, Any]) -> bool:
+    """Return whether a candidate is adapted from a parent or composed of members, rather than made from data alone."""
+    return bool(needs(dict(table)))
+
+
+def recipe(
+    name: str,
+    table: dict[str, Any],
+    *,
+    task: str,
+    labels: tuple[str, ...],
+    dataset: Id,
+    prompt: Prompt | None,
+    seed: int,
+    made: Mapping[str, Id],
+    tried: Mapping[str, Id],
+) -> Recipe:
+    """Return the recipe of a candidate. `made` and `tried` map names to candidates and to their validation trials.
+
+    Raises ModelError where one that it needs could not be made or tried.
+    """
+    missing = [other for other in needs(table) if other not in made or other not in tried]
+    if missing:
+        raise ModelError(
+            f"it is made from {missing[0]}, which failed", where=f"candidates.{name}", fix="mend that first"
+        )
+    members = tuple((made[member], tried[member]) for member in table.get("members", ()))
+    return Recipe(
+        name=name,
+        task=task,
+        labels=labels,
+        table=table,
+        dataset=dataset,
+        prompt=prompt,
+        parent=made[table["parent"]] if table.get("parent") else "",
+        members=members,
+        seed=seed,
+    )

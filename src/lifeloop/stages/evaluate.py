@@ -1,0 +1,44 @@
+"""Evaluate: lists the trials a decision needs: challenger and champion on test, on guard, and under each suite.
+
+Takes the two candidates and the task, gives trial orders by role. `trial` carries them out.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from lifeloop import plugins
+from lifeloop.core.content import Id
+from lifeloop.stages.trial import CLEAN, TrialOrder
+from lifeloop.suites.suite import Suite
+
+VERSION = "1"
+SUITE_ITEMS = 200
+"""Test examples a suite is run on: enough to see a collapse, which is what suites are for."""
+
+Order = tuple[str, TrialOrder]
+"""`ROLE/SPLIT/SUITE`, and the trial."""
+
+
+def orders(challenger: Id, champion: Id, blank: TrialOrder, n_guard: int, suites: Sequence[str]) -> list[Order]:
+    """Return the orders, in the order in which they tell most. `blank` holds the settings that all share."""
+    listed: list[Order] = []
+    for role, candidate in (("challenger", challenger), ("champion", champion)):
+        one = msgspec.structs.replace(blank, candidate=candidate, split="test", suite=CLEAN, max_items=0)
+        listed.append((f"{role}/test/{CLEAN}", one))
+        if n_guard:
+            listed.append((f"{role}/guard/{CLEAN}", msgspec.structs.replace(one, split="guard")))
+        for suite in suites:
+            changed = msgspec.structs.replace(one, suite=suite, max_items=SUITE_ITEMS)
+            listed.append((f"{role}/test/{suite}", changed))
+    return listed
+
+
+def suites_for(task: str) -> tuple[str, ...]:
+    """Return the names of the installed suites that fit a task."""
+    found: list[str] = []
+    for name in plugins.names("suites"):
+        suite: Suite = plugins.get("suites", name)
+        if not suite.tasks or task in suite.tasks:
+            found.append(name)
+    return tuple(found)

@@ -1,0 +1,104 @@
+"""Makes a candidate from its recipe: trains, adapts or composes it, and puts its files in the vault.
+
+Serves both explore (kinds) and adapt (adaptations and compositions). Reads train and validation, never test or guard.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lifeloop import plugins
+from lifeloop.core.brief import convert_settings
+from lifeloop.core.candidates import Candidate, Recipe
+from lifeloop.core.content import Id
+from lifeloop.core.evidence import Trial
+from lifeloop.core.progress import Progress
+from lifeloop.models.model import ModelKind
+from lifeloop.store.datasets import read_for_selection, sample
+from lifeloop.store.tables import from_parquet, table_to_answers
+from lifeloop.store.vault import Vault
+from lifeloop.training.trainer import Materials, MemberAnswers, Trainer
+
+VERSION = "1"
+
+
+def version_of(table: dict[str, Any]) -> str:
+    """Return the version of all code that making a candidate of this section rests on."""
+    trainer = _trainer(table)
+    kind: ModelKind | None = plugins.find("models", table.get("kind", ""))
+    parts = [VERSION, trainer.version if trainer else "", kind.version if kind else ""]
+    return "/".join(parts)
+
+
+def make(vault: Vault, recipe: Recipe, max_items: int, *, progress: Progress) -> Id:
+    """Return the id of the candidate that the recipe gives. Raises ModelError or BriefError."""
+    trainer = _trainer(recipe.table)
+    parent = vault.get_value(recipe.parent, Candidate) if recipe.parent else None
+    settings, kept = _settings(recipe, trainer, parent)
+    if trainer is None:
+        return vault.put_value(_candidate(recipe, parent, kept, files=""))
+    materials = _materials(vault, recipe, settings, parent, max_items)
+    with tempfile.TemporaryDirectory(prefix="lifeloop-") as folder:
+        decided = trainer.build(materials, Path(folder), progress)
+        files = vault.put_folder(Path(folder))
+    return vault.put_value(_candidate(recipe, parent, kept | decided, files=files))
+
+
+def _trainer(table: dict[str, Any]) -> Trainer | None:
+    if "adapt" in table:
+        found: Trainer = plugins.get("adaptations", table["adapt"])
+        return found
+    return plugins.find("trainers", table["kind"])
+
+
+def _settings(recipe: Recipe, trainer: Trainer | None, parent: Candidate | None) -> tuple[Any, dict[str, Any]]:
+    """Return the settings that training reads, and those that the candidate keeps for serving."""
+    where = f"candidates.{recipe.name}"
+    table = {key: value for key, value in recipe.table.items() if key not in ("kind", "parent", "adapt")}
+    if parent is not None:
+        assert trainer is not None and trainer.settings is not None, "an adaptation always has a trainer with settings"
+        return convert_settings(table, trainer.settings, where, "lifeloop.toml"), dict(parent.settings)
+    kind: ModelKind = plugins.get("models", recipe.table["kind"], where=where)
+    settings = convert_settings(table, kind.settings, where, "lifeloop.toml")
+    return settings, msgspec.to_builtins(settings)
+
+
+def _materials(vault: Vault, recipe: Recipe, settings: Any, parent: Candidate | None, max_items: int) -> Materials:
+    validation = read_for_selection(vault, recipe.dataset, "validation")
+    if recipe.members:  # composed on the very items that the members were tried on
+        validation = sample(validation, max_items, recipe.seed)
+    return Materials(
+        task=recipe.task,
+        labels=recipe.labels,
+        settings=settings,
+        train=tuple(read_for_selection(vault, recipe.dataset, "train")),
+        validation=tuple(validation),
+        prompt=recipe.prompt,
+        parent=vault.folder(parent.files) if parent and parent.files else None,
+        parent_settings=parent.settings if parent else None,
+        members=tuple(_member(vault, trial) for _, trial in recipe.members),
+        seed=recipe.seed,
+    )
+
+
+def _member(vault: Vault, trial: Id) -> MemberAnswers:
+    found = vault.get_value(trial, Trial)
+    answers = tuple(table_to_answers(from_parquet(vault.get(found.answers))))
+    return MemberAnswers(name=found.name, answers=answers, usd_per_1000=found.measurements.usd_per_1000)
+
+
+def _candidate(recipe: Recipe, parent: Candidate | None, settings: dict[str, Any], files: Id) -> Candidate:
+    return Candidate(
+        name=recipe.name,
+        kind=parent.kind if parent else recipe.table["kind"],
+        task=recipe.task,
+        labels=recipe.labels,
+        settings=settings,
+        files=files,
+        prompt=recipe.prompt if parent is None else parent.prompt,
+        parent=recipe.parent,
+        members=tuple(candidate for candidate, _ in recipe.members),
+        dataset=recipe.dataset,
+    )

@@ -1,0 +1,28 @@
+"""Counts labels for the majority baseline."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lifeloop.core.progress import Progress
+from lifeloop.models.majority import FILE
+from lifeloop.training.trainer import Materials
+
+
+class MajorityTrainer:
+    """Trainer of kind "majority"."""
+
+    settings = None
+    version = "1"
+
+    def build(self, materials: Materials, folder: Path, progress: Progress) -> dict[str, Any]:
+        """Write the commonest training label (the first in the alphabet among equals) and its share."""
+        counts = Counter(example.reference for example in materials.train)
+        label, count = min(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+        (folder / FILE).write_bytes(msgspec.json.encode((label, count / counts.total())))
+        return {}
+
+
+TRAINER = MajorityTrainer()

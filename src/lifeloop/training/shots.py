@@ -1,0 +1,78 @@
+"""Prepares a prompted language model: which training examples its prompt shows, and what its label scores must be
+corrected by. No weights change.
+"""
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lifeloop.core.candidates import Candidate, Request
+from lifeloop.core.data import Example
+from lifeloop.core.progress import Progress
+from lifeloop.models import llamacpp, scoring
+from lifeloop.models.llamacpp import FILE, Learned
+from lifeloop.training.trainer import Materials
+
+
+class ShotsTrainer:
+    """Trainer of the kinds "llamacpp" and "remote"."""
+
+    settings = None
+    version = "1"
+
+    def build(self, materials: Materials, folder: Path, progress: Progress) -> dict[str, Any]:
+        """Write the shots and, for a local model that scores labels, the prior to divide by."""
+        chance = random.Random(materials.seed)
+        shots = choose_shots(materials.train, materials.settings.shots, chance)
+        learned = Learned(shots=[(example.input, example.reference) for example in shots])
+        (folder / FILE).write_bytes(msgspec.json.encode(learned))
+        wanted = getattr(materials.settings, "calibrate", 0)
+        if wanted and materials.labels and materials.task == "classify":
+            others = [example for example in materials.train if example not in shots]
+            inputs = chance.sample(others, min(wanted, len(others)))
+            prior = _prior(materials, folder, inputs, progress)
+            (folder / FILE).write_bytes(msgspec.json.encode(msgspec.structs.replace(learned, prior=prior)))
+        return {}
+
+
+def choose_shots(train: Sequence[Example], n: int, chance: random.Random) -> list[Example]:
+    """Return n examples spread evenly over the references, in an order left to chance."""
+    groups: defaultdict[str, list[Example]] = defaultdict(list)
+    for example in train:
+        groups[example.reference].append(example)
+    queues = [groups[reference] for reference in sorted(groups)]
+    for queue in queues:
+        chance.shuffle(queue)
+    chance.shuffle(queues)
+    rounds = [queue[depth] for depth in range(n) for queue in queues if depth < len(queue)]
+    shots = rounds[:n]
+    chance.shuffle(shots)
+    return shots
+
+
+def _prior(materials: Materials, folder: Path, inputs: Sequence[Example], progress: Progress) -> list[float]:
+    """Return the geometric mean of the labels' probabilities over inputs whose labels are not looked at."""
+    candidate = Candidate(
+        name="calibration",
+        kind="llamacpp",
+        task=materials.task,
+        labels=materials.labels,
+        settings=msgspec.to_builtins(materials.settings),
+        prompt=materials.prompt,
+    )
+    model = llamacpp.KIND.load(candidate, folder, ())
+    try:
+        rows = []
+        for done, example in enumerate(inputs):
+            progress(done, len(inputs), "measuring the model's liking for labels")
+            rows.append(model.probabilities(Request(text=example.input)))
+        return scoring.geometric_mean(rows)
+    finally:
+        model.close()
+
+
+TRAINER = ShotsTrainer()

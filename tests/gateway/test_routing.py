@@ -1,0 +1,149 @@
+import threading
+import time
+
+import httpx
+import openai
+import pytest
+from gateway_scene import Hangs, Says, Scene, client_of, said, wait_for
+
+from lifeloop.core.errors import ModelError
+
+
+def ready(url):
+    return httpx.get(f"{url}/readyz").json()
+
+
+@pytest.fixture
+def scene(tmp_path):
+    scene = Scene(tmp_path)
+    scene.candidate("first", Says("billing"))
+    scene.candidate("second", Says("other"))
+    return scene
+
+
+def cannot_load():
+    raise ModelError("the weights at /srv/secret are missing", where="/srv/secret", fix="train again")
+
+
+def test_a_release_changes_under_load_without_a_failed_request(scene):
+    models = []
+
+    def make(output):
+        def made():
+            time.sleep(0.1)  # as a model that takes a while to load
+            models.append(Says(output, seconds=0.002))
+            return models[-1]
+
+        return made
+
+    scene.candidate("first", make("billing"))
+    scene.candidate("second", make("other"))
+    scene.release("first")
+    answers, stop = [], threading.Event()
+
+    def keep_asking(url):
+        with client_of(url) as client:
+            while not stop.is_set():
+                answer = client.chat.completions.create(model="desk", messages=said("x"))
+                answers.append((answer.model, answer.choices[0].message.content))
+
+    with scene.running() as url:
+        threads = [threading.Thread(target=keep_asking, args=(url,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for name in ("second", "first", "second"):
+            time.sleep(0.3)
+            release = scene.release(name)
+            wait_for(lambda expected=release: ready(url)["release"] == expected)
+        time.sleep(0.2)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        wait_for(lambda: [model.closed for model in models] == [True, True, True, False])
+        events = scene.events(len(answers))
+    assert set(answers) == {("first", "billing"), ("second", "other")}
+    assert len({event.release for event in events}) == 4
+    assert all(event.error == "" for event in events)
+
+
+def test_a_request_in_flight_ends_on_the_old_model(scene):
+    slow = Hangs()
+    scene.candidate("slow", slow)
+    old = scene.release("slow")
+    with scene.running() as url:
+        answers = []
+        thread = threading.Thread(
+            target=lambda: answers.append(httpx.post(f"{url}/v1/tasks/desk", json={"text": "x"}).json())
+        )
+        thread.start()
+        wait_for(lambda: slow.calls == 1)
+        new = scene.release("second")
+        wait_for(lambda: ready(url)["release"] == new)
+        assert httpx.post(f"{url}/v1/tasks/desk", json={"text": "y"}).json()["label"] == "other"
+        assert not slow.closed
+        slow.let_go.set()
+        thread.join()
+        wait_for(lambda: slow.closed)
+    assert (answers[0]["label"], answers[0]["release"]) == ("billing", old)
+
+
+def test_a_candidate_that_two_releases_share_is_loaded_once(scene):
+    loads = []
+
+    def make():
+        loads.append(Says("billing"))
+        return loads[-1]
+
+    scene.candidate("first", make)
+    scene.release("first")
+    with scene.running() as url:
+        second = scene.release("second", "first")  # the old champion answers in the new one's stead
+        wait_for(lambda: ready(url)["release"] == second)
+        assert len(loads) == 1 and not loads[0].closed
+        third = scene.release("second")
+        wait_for(lambda: ready(url)["release"] == third)
+        wait_for(lambda: loads[0].closed)
+        assert client_of(url).chat.completions.create(model="desk", messages=said("x")).model == "second"
+
+
+def test_a_release_that_cannot_be_loaded_leaves_the_old_one_serving(scene):
+    old = scene.release("first")
+    scene.candidate("broken", cannot_load)
+    with scene.running() as url:
+        scene.release("broken")
+        wait_for(lambda: "problem" in ready(url))
+        response = httpx.get(f"{url}/readyz")
+        assert response.status_code == 200 and response.json()["release"] == old
+        assert "broken" in response.json()["problem"] and "/srv" not in response.text
+        assert client_of(url).chat.completions.create(model="desk", messages=said("x")).model == "first"
+        new = scene.release("second")
+        wait_for(lambda: ready(url) == {"ready": True, "release": new, "candidate": "second"})
+        with pytest.raises(openai.NotFoundError):
+            client_of(url).chat.completions.create(model="first", messages=said("x"))
+
+
+def test_nothing_is_ready_while_the_only_release_cannot_be_loaded(scene):
+    scene.candidate("broken", cannot_load)
+    scene.release("broken")
+    with scene.running(ready=False) as url:
+        wait_for(lambda: "broken" in ready(url).get("problem", ""))
+        assert httpx.get(f"{url}/readyz").status_code == 503
+
+
+def test_a_fallback_that_cannot_be_loaded_is_left_out_and_reported(scene, caplog):
+    scene.candidate("broken", cannot_load)
+    scene.release("first", "broken", "second", "first")
+    with scene.running() as url:
+        assert ready(url)["skipped"] == [scene.ids["broken"][:12]]
+        assert client_of(url).chat.completions.create(model="desk", messages=said("x")).model == "first"
+    assert "fallback" in caplog.text and "train again" in caplog.text
+
+
+def test_every_model_is_closed_at_the_end(scene):
+    models = [Says("billing"), Says("other")]
+    scene.candidate("first", models[0])
+    scene.candidate("second", models[1])
+    scene.release("first", "second")
+    with scene.running():
+        pass
+    assert [model.closed for model in models] == [True, True]

@@ -1,0 +1,103 @@
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from gateway_scene import Says, Scene, wait_for
+
+from lifeloop.core.errors import GatewayError
+from lifeloop.gateway.serve import listen, serve
+from lifeloop.store.ledger import open_ledger
+
+
+@contextmanager
+def process(folder, seconds=0.0):
+    command = [sys.executable, str(Path(__file__).parent / "gateway_process.py"), str(folder), str(seconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as gateway:
+        try:
+            url = gateway.stdout.readline().strip()
+            wait_for(lambda: httpx.get(f"{url}/readyz").status_code == 200)
+            yield gateway, url
+        finally:
+            gateway.kill()
+
+
+def post(url, text="x"):
+    return httpx.post(f"{url}/v1/tasks/desk", json={"text": text}, timeout=20)
+
+
+def test_sigterm_finishes_requests_in_flight_and_writes_every_event(tmp_path):
+    with process(tmp_path, seconds=0.6) as (gateway, url), ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(post, url) for _ in range(8)]
+        time.sleep(0.3)
+        gateway.send_signal(signal.SIGTERM)
+        assert [answer.result().status_code for answer in answers] == [200] * 8
+        assert gateway.wait(10) == 0
+        assert gateway.stdout.read() == "ended\n"
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    assert {event.id for event in ledger.latest_events(99)} == {answer.result().json()["event"] for answer in answers}
+    assert not list(tmp_path.glob("*spill*"))
+
+
+def test_sigterm_while_the_database_is_locked_loses_nothing(tmp_path):
+    with process(tmp_path) as (gateway, url):
+        other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        events = {post(url).json()["event"] for _ in range(20)}
+        gateway.send_signal(signal.SIGTERM)
+        assert gateway.wait(30) == 0
+        other.rollback()
+    assert (tmp_path / "ledger.db.spill.jsonl").exists()
+    with process(tmp_path) as (gateway, url):
+        ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+        wait_for(lambda: {event.id for event in ledger.latest_events(99)} == events)
+    assert not list(tmp_path.glob("*spill*"))
+
+
+def test_a_killed_gateway_keeps_what_is_older_than_the_batch(tmp_path):
+    with process(tmp_path) as (gateway, url):
+        events = {post(url).json()["event"] for _ in range(20)}
+        time.sleep(1.0)
+        gateway.kill()
+        gateway.wait(10)
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    assert {event.id for event in ledger.latest_events(99)} == events
+
+
+def test_a_database_locked_for_two_seconds_delays_no_request_and_loses_nothing(tmp_path):
+    scene = Scene(tmp_path)
+    scene.candidate("first", Says("billing"))
+    scene.release("first")
+    with scene.running() as url:
+        other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(2.0, other.rollback)
+        release.start()
+        slowest, events = 0.0, []
+        while release.is_alive():
+            started = time.perf_counter()
+            events.append(post(url).json()["event"])
+            feedback = httpx.post(f"{url}/v1/feedback", json={"event": events[-1], "rating": 1})
+            assert feedback.status_code == 200
+            slowest = max(slowest, time.perf_counter() - started)
+        assert slowest < 1.0
+        assert [event.id for event in scene.events(len(events))] == events
+        wait_for(lambda: len(scene.ledger.feedback()) == len(events))
+
+
+def test_a_port_that_is_taken_is_said_so(tmp_path):
+    scene = Scene(tmp_path)
+    taken = listen("127.0.0.1", 0)
+    port = taken.getsockname()[1]
+    with pytest.raises(GatewayError, match="choose another --port"):
+        serve(scene.serving(), "127.0.0.1", port)
+    taken.close()
+    with pytest.raises(GatewayError, match="cannot listen"):
+        serve(scene.serving(), "127.0.0.1", 70_000)

@@ -1,0 +1,274 @@
+import csv
+import json
+import time
+from collections import Counter
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lifeloop.core.brief import Data, Splits
+from lifeloop.core.content import normalise
+from lifeloop.core.data import SPLITS
+from lifeloop.core.errors import DataError
+from lifeloop.stages.collect import collect
+from lifeloop.stages.refine import Refined, refine
+from lifeloop.store.tables import RAW_SCHEMA, table_to_examples, to_parquet
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared/data"
+NOTHING = pl.DataFrame(schema=RAW_SCHEMA)
+DATA = Data(source="rows.csv")
+
+
+def raw_table(rows: list[dict[str, str]]) -> pl.DataFrame:
+    empty = {**dict.fromkeys(RAW_SCHEMA, ""), "slices": "{}"}
+    full = [{**empty, "id": f"f:{number}", "source": f"f:{number}", **row} for number, row in enumerate(rows)]
+    return pl.DataFrame(full, schema=RAW_SCHEMA)
+
+
+BASE = [
+    {"input": f"base text {number}", "reference": "ab"[number % 2], "id": f"b:{number}", "source": f"b:{number}"}
+    for number in range(120)
+]
+"""Rows enough that every split has some of each label."""
+
+
+def split_of(refined: Refined) -> dict[str, str]:
+    return {source: name for name, table in refined.splits.items() for source in table["source"]}
+
+
+def reasons(refined: Refined) -> Counter[str]:
+    return Counter(fate.reason for fate in refined.fates if fate.fate != "kept")
+
+
+# what it gives
+
+
+def test_good_rows_become_examples_in_four_splits_with_their_labels():
+    rows = [{**row, "slices": '{"channel":"mail"}', "group": f"author {n}"} for n, row in enumerate(BASE)]
+    refined = refine(raw_table(rows), DATA, "classify")
+
+    assert tuple(refined.splits) == SPLITS
+    assert sum(table.height for table in refined.splits.values()) == len(rows)
+    assert refined.labels == ("a", "b")
+    assert refined.findings == ()
+    example = table_to_examples(refined.splits["train"])[0]
+    assert example.slices == {"channel": "mail"}
+    assert example.group.startswith("author")
+
+
+def test_every_flaw_on_the_way_has_its_reason():
+    bad = [
+        {"input": "x", "flaw": "not valid JSON: at byte 3"},
+        {"input": " ", "reference": "a"},
+        {"input": "y" * 50_000, "reference": "a"},
+        {"input": "nul \0 byte", "reference": "a"},
+        {"input": "no label", "reference": "  "},
+        {"input": "Base text 0!", "reference": "a"},
+        {"input": "odd", "reference": "a"},
+        {"input": "ODD", "reference": "b"},
+        {"input": "base text 5", "reference": "b", "id": "b:5"},
+    ]
+    refined = refine(raw_table([*BASE, *bad]), DATA, "classify")
+
+    assert [fate.source for fate in refined.fates] == [row["source"] for row in BASE] + [
+        f"f:{120 + n}" for n in range(9)
+    ]
+    assert reasons(refined) == {
+        "not valid JSON": 1,
+        "an empty input": 1,
+        "an input that is too long": 1,
+        "control characters": 1,
+        "no label": 1,
+        "a repeat of another row, but for case, space and punctuation": 1,
+        "the same text with different labels": 2,
+        "the same row with the same id": 1,
+    }
+    assert sum(finding.n_rows for finding in refined.findings) == 9
+
+
+def test_a_repeat_with_another_label_contradicts_before_it_is_dropped():
+    rows = [
+        *BASE,
+        {"input": "tie", "reference": "a"},
+        {"input": "tie", "reference": "a"},
+        {"input": "Tie", "reference": "b"},
+    ]
+    refined = refine(raw_table(rows), DATA, "classify")
+    assert reasons(refined) == {"the same text with different labels": 3}
+
+
+def test_spellings_are_merged_before_they_can_contradict():
+    rows = [*BASE, {"input": "one", "reference": "A"}, {"input": "one", "reference": "a"}]
+    refined = refine(raw_table(rows), DATA, "classify")
+
+    assert refined.labels == ("a", "b")
+    assert reasons(refined) == {"a repeat of another row": 1}
+    assert "written 'a'" in refined.fates[120].detail
+
+
+def test_a_likely_typing_error_of_a_label_is_set_aside():
+    rows = [{"input": f"t {n}", "reference": "sport" if n % 2 else "politics"} for n in range(200)]
+    refined = refine(raw_table([*rows, {"input": "goal", "reference": "sprot"}]), DATA, "classify")
+    assert refined.labels == ("politics", "sport")
+    assert refined.fates[200].detail == "'sprot': did it mean 'sport'?"
+
+
+def test_rows_of_a_label_that_training_lacks_are_set_aside():
+    rows = [{**row, "split": "train" if n < 80 else "val" if n < 100 else "test"} for n, row in enumerate(BASE)]
+    rows.append({"input": "unseen", "reference": "new", "split": "test"})
+    refined = refine(raw_table(rows), Data(source="f", split="fold"), "classify")
+    assert refined.fates[120].reason == "a label that no training row has"
+
+
+def test_answers_that_differ_both_stay_in_one_split():
+    rows = [{"input": f"question {n}", "reference": f"answer {n}"} for n in range(60)]
+    rows += [
+        {"input": "Why?", "reference": "so"},
+        {"input": "why", "reference": "because"},
+        {"input": "Why?", "reference": "so"},
+    ]
+    refined = refine(raw_table(rows), DATA, "generate")
+
+    where = split_of(refined)
+    assert where["f:60"] == where["f:61"]
+    assert reasons(refined) == {"a repeat of another row": 1}
+    assert refined.labels == ()
+
+
+def test_entities_that_are_no_list_are_quarantined_and_types_become_labels():
+    rows = [{"input": f"Ann {n}", "reference": '[{"end":3,"start":0,"text":"Ann","type":"person"}]'} for n in range(60)]
+    refined = refine(raw_table([*rows, {"input": "Bob", "reference": "person"}]), DATA, "extract")
+    assert refined.labels == ("person",)
+    assert refined.fates[60].reason == "not a JSON list of entities"
+
+
+# when it refuses
+
+
+def test_one_label_alone_is_refused_by_its_name():
+    rows = [{"input": f"text {n}", "reference": "spam"} for n in range(50)]
+    with pytest.raises(DataError, match=r"training rows have the label 'spam'"):
+        refine(raw_table(rows), DATA, "classify")
+
+
+def test_a_table_of_which_nothing_can_be_used_is_refused_with_the_reasons():
+    with pytest.raises(DataError, match=r"none of 2 rows.*\n.*an empty input \(2 rows: f:0, f:1\)"):
+        refine(raw_table([{"input": "", "reference": "a"}] * 2), DATA, "classify")
+    with pytest.raises(DataError, match="none of 0 rows"):
+        refine(NOTHING, DATA, "classify")
+
+
+def test_an_empty_split_is_refused_with_the_numbers():
+    rows = [{"input": f"text {n}", "reference": "ab"[n % 2]} for n in range(40)]
+    data = Data(source="f", splits=Splits(train=0.998, validation=0.001, test=0.001, guard=0.0))
+    with pytest.raises(DataError, match=r"validation and test \(rows: train 40") as caught:
+        refine(raw_table(rows), data, "classify")
+    assert "0.998" in caught.value.fix
+
+    declared = [{**row, "split": "train"} for row in rows]
+    with pytest.raises(DataError, match=r"data\.split: no row is left for test"):
+        refine(raw_table(declared), Data(source="f", split="fold"), "classify")
+
+
+# what always holds
+
+texts = st.text(st.sampled_from("aAbB .!\0\u00e9"), max_size=5)
+raw_rows = st.lists(
+    st.fixed_dictionaries(
+        {"input": texts, "reference": st.sampled_from(["a", "A", "b", "c", ""])},
+        optional={
+            "id": st.sampled_from(["1", "2", "b:3"]),
+            "group": st.sampled_from(["ann", "bob", "eve"]),
+            "split": st.sampled_from(["train", "val", "test", "guard", "odd"]),
+            "flaw": st.just("unreadable"),
+        },
+    ),
+    max_size=25,
+)
+briefs = st.sampled_from([DATA, Data(source="f", split="fold"), Data(source="f", seed=3)])
+tasks = st.sampled_from(["classify", "generate"])
+DECLARED_BASE = [
+    {**row, "split": ("train", "val", "test", "guard")[n % 4], "reference": "ab"[n // 4 % 2]}
+    for n, row in enumerate(BASE)
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(raw_rows, briefs, tasks)
+def test_every_row_has_one_fate_and_no_group_or_text_is_in_two_splits(rows, data, task):
+    raw = raw_table([*DECLARED_BASE, *rows])
+    refined = refine(raw, data, task)
+
+    assert [fate.source for fate in refined.fates] == raw["source"].to_list()
+    kept = {fate.source: fate.reason for fate in refined.fates if fate.fate == "kept"}
+    assert kept == {source: f"in {name}" for source, name in split_of(refined).items()}
+    for key in (lambda example: example.group, lambda example: normalise(example.input)):
+        seen: dict[str, str] = {}
+        for name in SPLITS:
+            for example in table_to_examples(refined.splits[name]):
+                assert seen.setdefault(key(example), name) == name
+    ids = pl.concat([table["id"] for table in refined.splits.values()])
+    assert ids.is_unique().all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(raw_rows, raw_rows, st.sampled_from([DATA, Data(source="f", seed=3)]), tasks)
+def test_rows_added_later_move_no_row_that_stays(rows, later, data, task):
+    first = raw_table([*BASE, *rows])
+    second = pl.concat([first, raw_table([{**row, "source": f"later:{n}"} for n, row in enumerate(later)])])
+    before, after = split_of(refine(first, data, task)), split_of(refine(second, data, task))
+    assert all(after[source] == name for source, name in before.items() if source in after)
+
+
+@settings(max_examples=40, deadline=None)
+@given(raw_rows, st.randoms(use_true_random=False), briefs, tasks)
+def test_the_same_rows_give_the_same_bytes_and_their_order_moves_none(rows, chance, data, task):
+    raw = raw_table([*DECLARED_BASE, *rows])
+    one, again = refine(raw, data, task), refine(raw, data, task)
+    for name in SPLITS:
+        assert to_parquet(one.splits[name]) == to_parquet(again.splits[name])
+    assert (one.fates, one.findings, one.labels) == (again.fates, again.findings, again.labels)
+
+    order = list(range(raw.height))
+    chance.shuffle(order)
+    other = split_of(refine(raw[order], data, task))
+    assert all(other[source] == name for source, name in split_of(one).items() if source in other)
+
+
+# on real data
+
+
+@pytest.mark.skipif(not (SHARED / "clinc150").exists(), reason="shared/data/clinc150 is not on this machine")
+@pytest.mark.parametrize("split", ["", "fold"])
+def test_clinc150_is_refined_whole_and_quickly(tmp_path, split):
+    parts = json.loads((SHARED / "clinc150/data_full.json").read_text(encoding="utf-8"))
+    with (tmp_path / "rows.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("text", "label", "fold"))
+        writer.writerows((*row, part.removeprefix("oos_")) for part, rows in parts.items() for row in rows)
+    data = Data(source="rows.csv", split=split, out_of_scope="oos")
+
+    start = time.perf_counter()
+    refined = refine(collect(data, tmp_path, NOTHING), data, "classify")
+    seconds = time.perf_counter() - start
+
+    assert len(refined.fates) == 23_700
+    assert len(refined.labels) == 151
+    assert set(reasons(refined)) <= {
+        "the same text with different labels",
+        "a repeat of another row",
+        "a repeat of another row, but for case, space and punctuation",
+    }
+    assert sum(reasons(refined).values()) < 100
+    assert seconds < 10  # about 0.5 s when the machine does nothing else
+
+
+@pytest.mark.skipif(not (SHARED / "wnut17").exists(), reason="shared/data/wnut17 is not on this machine")
+def test_wnut17_is_refined_whole():
+    data = Data(source="train.conll")
+    refined = refine(collect(data, SHARED / "wnut17", NOTHING), data, "extract")
+    assert refined.labels == ("corporation", "creative-work", "group", "location", "person", "product")
+    assert not [fate for fate in refined.fates if fate.fate == "quarantined"]
