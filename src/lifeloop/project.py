@@ -3,7 +3,6 @@
 Reads the folder and checks the brief's names against what is installed. Knows nothing of cycles.
 """
 
-import os
 from pathlib import Path
 
 from msgspec import Struct
@@ -15,12 +14,10 @@ from lifeloop.core.errors import BriefError
 from lifeloop.core.evidence import OPERATIONAL, Direction
 from lifeloop.models.model import ModelKind
 from lifeloop.models.prompting import render_system, render_user
+from lifeloop.place import BRIEF_FILE, STATE_FOLDER, ledger_url, read_brief_text, vault_url
 from lifeloop.store.ledger import Ledger, open_ledger
 from lifeloop.store.vault import Vault
 from lifeloop.tasks.task import Task
-
-BRIEF_FILE = "lifeloop.toml"
-STATE_FOLDER = ".lifeloop"
 
 
 class Project(Struct, frozen=True):
@@ -60,26 +57,8 @@ def open_project(folder: Path) -> Project:
         brief_text=text,
         prompts=prompts,
         ledger_url=ledger_url(folder),
-        vault_url=os.environ.get("LIFELOOP_VAULT") or str(folder.resolve() / STATE_FOLDER / "vault"),
+        vault_url=vault_url(folder),
     )
-
-
-def ledger_url(folder: Path) -> str:
-    """Return the ledger's URL: LIFELOOP_LEDGER, or SQLite in the project."""
-    return os.environ.get("LIFELOOP_LEDGER") or f"sqlite:///{folder.resolve() / STATE_FOLDER / 'ledger.db'}"
-
-
-def read_brief_text(folder: Path) -> str:
-    """Return the text of the brief. Raises BriefError that says how to make one."""
-    path = folder / BRIEF_FILE
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise BriefError(
-            "there is no brief here", where=str(path), fix="`lifeloop new NAME --task classify --data FILE` makes one"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BriefError(f"cannot be read: {error}", where=str(path), fix="it must be UTF-8 text") from None
 
 
 def directions(brief: Brief) -> dict[str, Direction]:

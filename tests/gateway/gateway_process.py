@@ -6,6 +6,9 @@ from pathlib import Path
 from gateway_scene import Says, Scene
 
 from lifeloop.gateway.serve import serve
+from lifeloop.store import ledger
+
+ledger.BUSY_SECONDS = 1.0  # a locked database is to be met soon
 
 
 def main(folder: Path, seconds: float) -> None:

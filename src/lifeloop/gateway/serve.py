@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import socket
 from collections.abc import Callable
 from types import FrameType
@@ -58,6 +57,8 @@ def make_server(serving: Serving, *, drain_seconds: float = DRAIN_SECONDS) -> "S
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket; its connections send small packets at once. Raises GatewayError."""
+    if not 0 <= port <= 65535:  # the system would take it modulo 65536
+        raise GatewayError("cannot listen: there is no such port", where=f"{host}:{port}", fix="choose 0 to 65535")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -69,8 +70,8 @@ def listen(host: str, port: int) -> socket.socket:
         except OSError:
             listener.close()
             raise
-    except (OSError, OverflowError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+    except OSError as error:
+        reason = error.strerror or str(error)
         raise GatewayError(
             f"cannot listen: {reason}", where=f"{host}:{port}", fix="choose another --port, or stop what holds it"
         ) from error

@@ -6,22 +6,25 @@ Reads ledger and vault; changes neither.
 import contextlib
 from pathlib import Path
 
+from lifeloop import plugins
 from lifeloop.core.candidates import Candidate, Estimate
 from lifeloop.core.content import Id
 from lifeloop.core.data import Dataset
 from lifeloop.core.errors import GateError
 from lifeloop.core.events import ProductionSummary
-from lifeloop.core.evidence import Leaderboard, Release, Trial, Verdict
+from lifeloop.core.evidence import OPERATIONAL, Comparison, Leaderboard, Release, Trial, Verdict
 from lifeloop.core.planning import Plan
+from lifeloop.lifecycle.gate import compare_trials
 from lifeloop.lifecycle.lineage import lineage
 from lifeloop.lifecycle.refined import Collected
 from lifeloop.project import Project
 from lifeloop.reports.html import render_html
 from lifeloop.reports.markdown import render_markdown
-from lifeloop.reports.record import CycleRecord
+from lifeloop.reports.record import CycleRecord, LineageStep
 from lifeloop.stages.observe import observe
 from lifeloop.store.ledger import CycleRow, Ledger, RunRow, VerdictRow
 from lifeloop.store.vault import Vault
+from lifeloop.tasks.task import Task
 
 
 def write_report(project: Project, cycle: int = 0) -> list[Path]:
@@ -105,3 +108,48 @@ def _production(project: Project, ledger: Ledger, vault: Vault, cycle: CycleRow)
     labels = vault.get_value(before[-1].candidate, Candidate).labels or None
     feedback = ledger.feedback(until=cycle.feedback_until)
     return observe([e for e in events if e.at <= cycle.at], feedback, project.brief.budget.usd_per_hour, labels)
+
+
+def why(project: Project, release: str = "") -> tuple[LineageStep, ...]:
+    """Return the lineage of a release, named by the beginning of its id; "" means what is in production.
+
+    Raises GateError where there is no such release.
+    """
+    with contextlib.closing(project.open_ledger()) as ledger:
+        rows = [row for row in ledger.releases() if row.id.startswith(release)]
+        if not rows:
+            what = f"there is no release {release!r}" if release else "nothing is in production"
+            raise GateError(what, where=ledger.name, fix="`lifeloop status` says where the loop stands")
+        vault = project.open_vault()
+        verdict = next(row for row in ledger.verdicts() if row.id == rows[-1].verdict)
+        return lineage(ledger, vault, verdict, vault.get_value(rows[-1].id, Release))
+
+
+def compare_candidates(project: Project, a: str, b: str, metric: str = "") -> list[Comparison]:
+    """Return candidates A and B of the last leaderboard compared on validation, by one metric or by the objectives'.
+
+    Raises GateError where one of them is not on it, or has no trial.
+    """
+    with contextlib.closing(project.open_ledger()) as ledger:
+        vault = project.open_vault()
+        boards = [row for row in ledger.runs() if row.subject == "leaderboard"]
+        if not boards:
+            raise GateError("there is no leaderboard yet", where=ledger.name, fix="`lifeloop run` makes one")
+        board = vault.get_value(boards[-1].output, Leaderboard)
+        trials = [_trial_of(board, name) for name in (a, b)]
+        task: Task = plugins.get("tasks", project.brief.project.task)
+        known = (*task.metrics, *OPERATIONAL)
+        if metric and metric not in known:
+            raise GateError(f"there is no metric {metric!r}", where="--metric", fix=f"use one of: {', '.join(known)}")
+        objectives = [objective.metric for objective in project.brief.objectives]
+        wanted = [metric] if metric else list(dict.fromkeys(objectives))
+        found = (compare_trials(project, vault, name, trials[0], trials[1]) for name in wanted)
+        return [comparison for comparison in found if comparison is not None]
+
+
+def _trial_of(board: Leaderboard, name: str) -> Trial:
+    for standing in board.standings:
+        if standing.name == name and standing.trial is not None:
+            return standing.trial
+    tried = ", ".join(standing.name for standing in board.standings if standing.trial is not None)
+    raise GateError(f"{name!r} has no trial in the last cycle", where="compare", fix=f"name two of: {tried}")

@@ -7,7 +7,7 @@ written here.
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +192,12 @@ class Ledger:
             event.pop("sequence")
             found.append(FeedbackRow(sequence=sequence, feedback=Feedback(**row), event=Event(**event)))
         return found
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
+        """Give a function from SQL to rows, all in one transaction."""
+        with self._transaction() as connection:
+            yield lambda sql: [tuple(row) for row in connection.execute(sa.text(sql))]
 
     # below: how rows get in and out
 

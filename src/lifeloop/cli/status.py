@@ -1,0 +1,62 @@
+"""`lifeloop status`: what is in production and where the loop stands, at once."""
+
+import time
+from pathlib import Path
+
+import click
+import msgspec
+
+from lifeloop.core.brief import parse_brief
+from lifeloop.core.content import short
+from lifeloop.place import BRIEF_FILE, ledger_url, read_brief_text
+from lifeloop.store.standing import Standing, standing
+
+
+@click.command(short_help="Say what is in production and where the loop stands.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@click.pass_obj
+def command(folder: Path, as_json: bool) -> None:
+    """Say what is in production and where the loop stands.
+
+    \b
+    Examples:
+      lifeloop status
+      lifeloop -C tickets status --json | jq .name
+    """
+    brief = parse_brief(read_brief_text(folder), BRIEF_FILE)
+    found = standing(ledger_url(folder))
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        return
+    click.echo(f"{brief.project.name}: {brief.project.task}, {len(brief.candidates)} candidates")
+    for line in _lines(found, brief.monitor.min_feedback, time.time()):
+        click.echo(line)
+
+
+def _lines(found: Standing, enough: int, now: float) -> list[str]:
+    if not found.cycle:
+        return ["no cycle yet: `lifeloop plan`, then `lifeloop run`"]
+    lines = []
+    if found.release:
+        ago = _ago(now - found.released_at)
+        lines.append(
+            f"production  {found.name}, release {short(found.release)}, since {ago}; {found.n_releases} so far"
+        )
+    else:
+        lines.append("production  nothing: no verdict has promoted a candidate yet")
+    if found.decided_cycle == found.cycle:
+        lines.append(f"cycle {found.cycle}     {found.decision}: {found.reason}")
+    else:
+        lines.append(f"cycle {found.cycle}     not finished, last done: {found.last_run}; `lifeloop run` goes on")
+    new = f"{found.new_feedback} of it new" if found.new_feedback else "none of it new"
+    lines.append(f"served      {found.n_events} requests, {found.n_feedback} feedback, {new}")
+    if found.new_feedback >= enough:
+        lines.append("next        `lifeloop run` learns from the new feedback")
+    return lines
+
+
+def _ago(seconds: float) -> str:
+    for size, name in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {name} ago"
+    return "just now"

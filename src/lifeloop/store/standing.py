@@ -1,0 +1,96 @@
+"""Where the loop stands, in a few plain SQL statements that SQLite and PostgreSQL both run.
+
+On SQLite it goes through the standard library, since importing SQLAlchemy alone would take longer than
+`lifeloop status` may. Reads only; a ledger of another revision is left to `open_ledger`.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from lifeloop.core.errors import StoreError
+
+Rows = list[tuple[Any, ...]]
+
+
+class Standing(Struct, frozen=True):
+    """The ledger in a dozen numbers."""
+
+    cycle: int
+    """Number of the last cycle; 0 before the first."""
+    cycle_at: float
+    last_run: str
+    """The last stage run that completed, as "stage subject"."""
+    decision: str
+    """The last verdict; "" before the first."""
+    reason: str
+    decided_cycle: int
+    release: str
+    """Id of what is in production, or ""."""
+    name: str
+    released_at: float
+    n_releases: int
+    n_events: int
+    n_feedback: int
+    new_feedback: int
+    """Feedback that no cycle has learned from."""
+
+
+def standing(url: str) -> Standing:
+    """Return where the loop stands. A ledger that does not exist yet gives zeros. Raises StoreError."""
+    if url.startswith("sqlite:///"):
+        path = Path(url.removeprefix("sqlite:///"))
+        return _from_sqlite(path) if path.exists() else _empty()
+    from lifeloop.store.ledger import open_ledger
+
+    with open_ledger(url).reading() as query:
+        return _read(query)
+
+
+def _from_sqlite(path: Path) -> Standing:
+    try:
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5.0)
+        try:
+            return _read(lambda sql: connection.execute(sql).fetchall())
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        if "no such table" in str(error):
+            return _empty()
+        locked = "locked" in str(error)
+        raise StoreError(
+            "the ledger is locked by another process" if locked else f"cannot be read ({error})",
+            where=str(path),
+            fix="try again" if locked else "restore it from a backup, if it is damaged",
+        ) from None
+
+
+def _read(query: Callable[[str], Rows]) -> Standing:
+    cycle = query("SELECT number, at, feedback_until FROM cycles ORDER BY number DESC LIMIT 1")
+    run = query("SELECT stage, subject FROM runs ORDER BY sequence DESC LIMIT 1")
+    verdict = query("SELECT decision, reason, cycle FROM verdicts ORDER BY sequence DESC LIMIT 1")
+    release = query("SELECT id, name, at FROM releases ORDER BY sequence DESC LIMIT 1")
+    counts = [int(query(f"SELECT count(*) FROM {table}")[0][0]) for table in ("releases", "events", "feedback")]
+    learned = int(cycle[0][2]) if cycle else 0
+    return Standing(
+        cycle=int(cycle[0][0]) if cycle else 0,
+        cycle_at=float(cycle[0][1]) if cycle else 0.0,
+        last_run=" ".join(run[0]) if run else "",
+        decision=str(verdict[0][0]) if verdict else "",
+        reason=str(verdict[0][1]) if verdict else "",
+        decided_cycle=int(verdict[0][2]) if verdict else 0,
+        release=str(release[0][0]) if release else "",
+        name=str(release[0][1]) if release else "",
+        released_at=float(release[0][2]) if release else 0.0,
+        n_releases=counts[0],
+        n_events=counts[1],
+        n_feedback=counts[2],
+        new_feedback=int(query(f"SELECT count(*) FROM feedback WHERE sequence > {learned}")[0][0]),
+    )
+
+
+def _empty() -> Standing:
+    return Standing(0, 0.0, "", "", "", 0, "", "", 0.0, 0, 0, 0, 0)
