@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import openai
 import pytest
-from gateway_scene import Errs, Hangs, Raises, Says, Scene, client_of, said, wait_for
+from gateway_scene import Errs, Hangs, Raises, Says, Scene, Streams, client_of, said, wait_for
 
 
 def ask(url, text="x"):
@@ -126,3 +126,50 @@ def test_health_is_answered_while_every_model_is_busy(scene):
         assert httpx.get(f"{url}/readyz", timeout=1).status_code == 200
         hung.let_go.set()
         thread.join()
+
+
+def test_requests_that_wait_are_put_to_the_model_together(scene):
+    model = Says("billing", seconds=0.2)
+    scene.candidate("first", model)
+    scene.release("first", seconds=1.0)
+    with scene.running() as url, ThreadPoolExecutor(30) as pool:
+        answers = list(pool.map(lambda _: ask(url), range(30)))  # one by one they would take six seconds
+        events = scene.events(30)
+    assert {answer.model for answer in answers} == {"first"} and len({event.id for event in events}) == 30
+    assert sum(model.batches) == 30 and max(model.batches) > 1 and max(model.batches) <= model.batch_size
+
+
+class Touchy(Says):
+    """Raises on a whole batch if it holds one text that it cannot take."""
+
+    def answer(self, requests):
+        said = super().answer(requests)
+        if any("bad" in request.text for request in requests):
+            raise RuntimeError("bad text")
+        return said
+
+
+def test_a_request_does_not_spoil_those_it_waits_with(scene):
+    scene.candidate("first", Touchy("billing", seconds=0.1))
+    scene.release("first", "second")
+    texts = ["bad" if place == 7 else "good" for place in range(20)]
+    with scene.running() as url, ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda text: ask(url, text), texts))
+    assert [answer.model for answer in answers] == ["second" if text == "bad" else "first" for text in texts]
+
+
+def test_streams_and_answers_share_the_threads_of_a_model(tmp_path):
+    scene = Scene(tmp_path, "chat")
+    model = Streams(["a", "b"], seconds=0.01)
+    scene.candidate("first", model)
+    scene.release("first")
+
+    def either(url, place):
+        answer = client_of(url).chat.completions.create(model="desk", messages=said("x"), stream=place % 2 == 0)
+        if place % 2:
+            return answer.choices[0].message.content
+        return "".join(chunk.choices[0].delta.content or "" for chunk in answer)
+
+    with scene.running() as url, ThreadPoolExecutor(20) as pool:
+        assert list(pool.map(lambda place: either(url, place), range(60))) == ["ab"] * 60
+        scene.events(60)

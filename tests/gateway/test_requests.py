@@ -8,7 +8,9 @@ from gateway_scene import Echoes, Raises, Says, Scene, client_of, said
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lifeloop.core.candidates import Message
 from lifeloop.gateway.wire import MAX_BODY
+from lifeloop.tasks.chat import conversation
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +218,7 @@ def test_entities_and_free_text_have_their_own_keys(tmp_path):
         assert httpx.post(f"{url}/v1/tasks/desk", json={"messages": said("hi")}).json()["output"] == "Hello."
         assert httpx.post(f"{url}/v1/tasks/desk", json={"text": "hi"}).json()["output"] == "Hello."
         first, second = scene.events(2)
-    assert first.input == second.input == '[{"role":"user","content":"hi"}]'
+    assert first.input == second.input and conversation(first.input) == (Message(role="user", content="hi"),)
 
 
 def test_an_error_shows_nothing_of_the_prompt_or_the_server(tmp_path):

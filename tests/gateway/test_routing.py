@@ -2,11 +2,15 @@ import threading
 import time
 
 import httpx
+import msgspec
 import openai
 import pytest
 from gateway_scene import Hangs, Says, Scene, client_of, said, wait_for
+from starlette.testclient import TestClient
 
+from lifeloop.core.candidates import Candidate
 from lifeloop.core.errors import ModelError
+from lifeloop.gateway.app import create_app
 
 
 def ready(url):
@@ -147,3 +151,24 @@ def test_every_model_is_closed_at_the_end(scene):
     with scene.running():
         pass
     assert [model.closed for model in models] == [True, True]
+
+
+def test_without_a_loader_of_its_own_the_gateway_loads_from_the_vault(scene, tmp_path):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "majority.json").write_bytes(msgspec.json.encode(("shipping", 0.6)))
+    candidate = Candidate(
+        name="floor",
+        kind="majority",
+        task="classify",
+        labels=("billing", "shipping"),
+        settings={},
+        files=scene.vault.put_folder(folder),
+    )
+    scene.ids["floor"] = scene.vault.put_value(candidate)
+    scene.release("floor")
+    with TestClient(create_app(msgspec.structs.replace(scene.serving(), load=None))) as client:
+        wait_for(lambda: client.get("/readyz").status_code == 200)
+        answer = client.post("/v1/tasks/desk", json={"text": "where is it"}).json()
+    assert (answer["label"], answer["confidence"], answer["candidate"]) == ("shipping", 0.6, "floor")
+    assert scene.events(1)[0].candidate == scene.ids["floor"]

@@ -101,3 +101,17 @@ def test_a_port_that_is_taken_is_said_so(tmp_path):
     taken.close()
     with pytest.raises(GatewayError, match="cannot listen"):
         serve(scene.serving(), "127.0.0.1", 70_000)
+
+
+def test_a_second_signal_cuts_requests_short_but_writes_their_events(tmp_path):
+    with process(tmp_path, seconds=8.0) as (gateway, url), ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(post, url)
+        time.sleep(0.5)
+        gateway.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        gateway.send_signal(signal.SIGTERM)
+        with pytest.raises(httpx.HTTPError):
+            answer.result().raise_for_status()
+        assert gateway.wait(15) == 0  # the model is left to itself after five seconds
+    (event,) = open_ledger(f"sqlite:///{tmp_path}/ledger.db").latest_events(9)
+    assert event.error == "abandoned: the gateway stopped" and event.input == "x"

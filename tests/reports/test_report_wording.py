@@ -192,7 +192,7 @@ def test_no_number_breaks_its_writing(value):
     writers = (numbers.percent, numbers.points, numbers.plain, numbers.milliseconds, numbers.megabytes, numbers.usd)
     for write in (*writers, numbers.duration, numbers.moment):
         text = write(value)
-        assert text and "nan" not in text and not text.startswith("inf")
+        assert text and "nan" not in text and "inf" not in text and len(text) < 40
 
 
 def test_a_metric_beyond_one_is_not_a_share():

@@ -46,7 +46,11 @@ def command(folder: Path, host: str, port: int) -> None:
         click.echo(f"  {base}/v1/tasks/{name}  text in, answer out")
 
     serving = Serving(
-        project=name, task=plugins.get("tasks", project.brief.project.task), ledger=ledger, vault=project.open_vault()
+        project=name,
+        task=plugins.get("tasks", project.brief.project.task),
+        ledger=ledger,
+        vault=project.open_vault(),
+        spill=project.state / "spill.jsonl",
     )
     try:
         serve(serving, host, port, announce=announce)

@@ -40,7 +40,7 @@ def _lines(found: Standing, enough: int, now: float) -> list[str]:
     if found.release:
         ago = _ago(now - found.released_at)
         lines.append(
-            f"production  {found.name}, release {short(found.release)}, since {ago}; {found.n_releases} so far"
+            f"production  {found.name}, release {short(found.release)}, released {ago}; {found.n_releases} so far"
         )
     else:
         lines.append("production  nothing: no verdict has promoted a candidate yet")

@@ -192,7 +192,7 @@ def _explain(
     """Return msgspec's complaint as one that a person can act on."""
     match = _AT.match(message)
     what, path = (match["what"], match["path"] or "$") if match else (message, "$")
-    key = ".".join(part for part in (under, _named(path, table)) if part)
+    key = ".".join(part for part in (under, _named(path)) if part)
     if unknown := _UNKNOWN.match(what):
         field = unknown["field"]
         close = difflib.get_close_matches(field, known if known is not None else _keys_at(path), n=1)
@@ -218,9 +218,8 @@ def _steps(path: str) -> list[str]:
     return [step for step in re.split(r"[.\[]", path.removeprefix("$")) if step]
 
 
-def _named(path: str, table: Any) -> str:
+def _named(path: str) -> str:
     """Return msgspec's path as people write it: `$.objectives[0].target` becomes `objectives[0].target`."""
-    del table
     return path.removeprefix("$").removeprefix(".").replace("[...]", "")
 
 
@@ -300,13 +299,15 @@ def _check_candidates(brief: Brief, file: str) -> None:
                 where=where,
                 fix='write kind = "features", or parent = "NAME" with adapt = "finetune"',
             )
-        for key in ("parent", "members"):
-            value = table.get(key, [])
-            for other in [value] if isinstance(value, str) else value if isinstance(value, list) else []:
+        if (adapted or "parent" in table) and not isinstance(table.get("parent"), str):
+            raise BriefError("a parent is another candidate", where=f"{where}.parent", fix='write parent = "NAME"')
+        members = table.get("members", [])
+        if not isinstance(members, list):
+            raise BriefError("not a list of candidates", where=f"{where}.members", fix='write members = ["A", "B"]')
+        for key, made_from in (("parent", [table["parent"]] if "parent" in table else []), ("members", members)):
+            for other in made_from:
                 if other not in names or other == name:
                     raise _unknown_candidate(other, names, f"{where}.{key}")
-        if adapted and not isinstance(table.get("parent"), str):
-            raise BriefError("an adapted candidate needs a parent", where=f"{where}.parent", fix='add parent = "NAME"')
     for key, wanted in (("gate.baseline", [brief.gate.baseline]), ("release.fallback", brief.release.fallback)):
         for other in wanted:
             if other and other not in names:

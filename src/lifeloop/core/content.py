@@ -4,6 +4,7 @@ Knows nothing of where content is kept (that is the vault) or when a stage runs 
 """
 
 import hashlib
+import itertools
 import re
 import unicodedata
 from typing import Any
@@ -18,7 +19,7 @@ _NOT_WORD = re.compile(r"[^\w\s]+")
 
 def canonical(value: Any) -> bytes:
     """Return the one JSON text of a value: keys sorted, no white space, so that equal values give equal bytes."""
-    return msgspec.json.encode(value, order="deterministic")
+    return msgspec.json.encode(value, order="sorted")
 
 
 def content_id(value: Any) -> Id:
@@ -42,8 +43,22 @@ def normalise(text: str) -> str:
     A text of punctuation alone keeps it, so that "?!" and "..." are not the same text.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
-    words = _SPACE.sub(" ", _NOT_WORD.sub(" ", folded)).strip()
+    words = _SPACE.sub(" ", _NOT_WORD.sub(_without_punctuation, folded)).strip()
     return words or _SPACE.sub(" ", folded).strip()
+
+
+def _without_punctuation(run: re.Match[str]) -> str:
+    """Return the marks with which a run begins that belong to the letter before it, then a space.
+
+    Marks are no word characters to `re`, but many scripts write their vowels as marks (Hindi, Thai).
+    """
+    follows_letter = run.start() > 0 and not run.string[run.start() - 1].isspace()
+    marks = "".join(itertools.takewhile(_is_mark, run.group())) if follows_letter else ""
+    return marks if len(marks) == len(run.group()) else f"{marks} "
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character).startswith("M")
 
 
 def fraction(key: str, seed: int) -> float:

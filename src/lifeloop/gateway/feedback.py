@@ -55,7 +55,7 @@ async def _is_known(parts: Parts, event: str) -> bool:
     """Return whether an event is in the ledger or on its way there."""
     if parts.recorder.pending(event):
         return True
-    if not event.isalnum() or not event.isascii() or len(event) > 64:
+    if not event or len(event) > 64 or not event.isprintable():
         return False
     try:
         return await asyncio.to_thread(parts.serving.ledger.event, event) is not None

@@ -36,11 +36,13 @@ class Failure(Exception):
 class _Call:
     """Work for a thread, and since when the thread has shown no sign of life."""
 
-    __slots__ = ("given_up", "limit", "since", "work")
+    __slots__ = ("given_up", "limit", "outcome", "pieces", "requests", "since")
 
-    def __init__(self, work: Callable[["_Call"], None], limit: float) -> None:
-        self.work = work
+    def __init__(self, requests: Sequence[Request], limit: float) -> None:
+        self.requests = requests
         self.limit = limit
+        self.outcome: asyncio.Future[list[Answer] | BaseException] | None = None
+        self.pieces: Pieces | None = None  # where they go, if the one request is to be streamed
         self.since = 0.0
         self.given_up = False
 
@@ -49,53 +51,46 @@ class _Call:
 
 
 class Worker:
-    """A model with at most `model.concurrency` threads, started as they are needed."""
+    """A model with at most `model.concurrency` threads, started as they are needed.
+
+    Calls that wait while the threads are busy are put to the model together, up to its batch size: nobody waits for a
+    batch to fill, and a model that is faster on many is used as such.
+    """
 
     def __init__(self, model: Model, name: str) -> None:
         self.model = model
         self.name = name
+        self._batch_size = max(1, model.batch_size)
         self._changed = threading.Condition()
         self._waiting: deque[_Call] = deque()
         self._running: set[_Call] = set()
         self._threads = 0
         self._idle = 0
+        self._waking = 0  # threads that were called and have not taken anything yet
         self._closed = False
 
     async def answer(self, requests: Sequence[Request], seconds: float) -> list[Answer]:
         """Return the model's answers, one a request. Raises Failure, also when `seconds` have passed."""
-        loop = asyncio.get_running_loop()
-        outcome: asyncio.Future[Any] = loop.create_future()
-
-        def work(call: _Call) -> None:
-            try:
-                said: Any = self.model.answer(requests)
-            except BaseException as error:  # whatever a model raises, its thread lives on
-                said = error
-            _tell(loop, lambda: _settle(outcome, said))
-
-        call = self._submit(work, seconds)
+        call = _Call(requests, seconds)
+        call.outcome = asyncio.get_running_loop().create_future()
+        self._submit(call)
         try:
             async with asyncio.timeout(seconds):
-                said: list[Answer] | BaseException = await outcome
+                said = await call.outcome
         except TimeoutError:
             raise Failure("timed out", f"after {seconds:g} s") from None
         finally:
             call.given_up = True
         if isinstance(said, BaseException):
             raise Failure("failed", f"{type(said).__name__}: {said}")
-        if len(said) != len(requests):
-            raise Failure("failed", f"gave {len(said)} answers to {len(requests)} requests")
         return said
 
     def stream(self, request: Request, seconds: float) -> "Pieces":
         """Return the pieces of an answer as they come. Raises Failure where no thread is to be had."""
-        pieces = Pieces(asyncio.get_running_loop(), seconds)
-
-        def work(call: _Call) -> None:
-            pieces.fill(self.model, request, call)
-
-        pieces.call = self._submit(work, seconds)
-        return pieces
+        call = _Call([request], seconds)
+        call.pieces = Pieces(call, asyncio.get_running_loop())
+        self._submit(call)
+        return call.pieces
 
     def close(self, seconds: float) -> None:
         """Let the calls end for up to `seconds`, then free the model. Blocks; a model that still hangs is left."""
@@ -111,45 +106,98 @@ class Worker:
         except Exception:
             log.exception("%s could not be closed", self.name)
 
-    def _submit(self, work: Callable[[_Call], None], seconds: float) -> _Call:
-        call = _Call(work, seconds)
+    def _submit(self, call: _Call) -> None:
         with self._changed:
             now = time.monotonic()
             if len(self._running) >= self.model.concurrency and all(other.stuck(now) for other in self._running):
                 raise Failure("is busy", "every thread is held by a call that was given up")
             self._waiting.append(call)
-            if self._idle >= len(self._waiting):
-                self._changed.notify()
-            elif self._threads < self.model.concurrency:
-                self._threads += 1
-                threading.Thread(target=self._run, name=f"lifeloop-{self.name}", daemon=True).start()
-        return call
+            self._wake()
+
+    def _wake(self) -> None:
+        """Call one more thread if those on their way will not take all that waits. The lock is held."""
+        if len(self._waiting) <= self._waking * self._batch_size:
+            return
+        if self._idle > self._waking:
+            self._waking += 1
+            self._changed.notify()
+        elif self._threads < self.model.concurrency:
+            self._waking += 1
+            self._threads += 1
+            self._idle += 1
+            threading.Thread(target=self._run, name=f"lifeloop-{self.name}", daemon=True).start()
+
+    # below: the threads
 
     def _run(self) -> None:
-        while (call := self._next()) is not None:
+        with self._changed:
+            self._waking -= 1
+            self._idle -= 1
+        while calls := self._next():
             try:
-                call.work(call)
+                if calls[0].pieces is not None:
+                    calls[0].pieces.fill(self.model)
+                else:
+                    self._answer(calls)
             finally:
                 with self._changed:
-                    self._running.discard(call)
+                    self._running.discard(calls[0])
         with self._changed:
             self._threads -= 1
             self._changed.notify_all()
 
-    def _next(self) -> _Call | None:
+    def _next(self) -> list[_Call]:
+        """Wait for calls and return one, or several to be answered together; none when closed."""
         with self._changed:
             while True:
-                while self._waiting:
-                    call = self._waiting.popleft()
-                    if not call.given_up:
-                        call.since = time.monotonic()
-                        self._running.add(call)
-                        return call
+                if calls := self._take():
+                    calls[0].since = time.monotonic()
+                    self._running.add(calls[0])
+                    self._wake()  # for what is left: a stream is taken alone
+                    return calls
                 if self._closed:
-                    return None
+                    return []
                 self._idle += 1
                 self._changed.wait()
                 self._idle -= 1
+                self._waking = max(0, self._waking - 1)
+
+    def _take(self) -> list[_Call]:
+        taken: list[_Call] = []
+        room = self._batch_size
+        while self._waiting:
+            call = self._waiting[0]
+            together = call.pieces is None and len(call.requests) <= room
+            if taken and not together:
+                break
+            self._waiting.popleft()
+            if call.given_up:
+                continue
+            taken.append(call)
+            if not together:
+                break
+            room -= len(call.requests)
+        return taken
+
+    def _answer(self, calls: Sequence[_Call]) -> None:
+        requests = [request for call in calls for request in call.requests]
+        try:
+            said = self.model.answer(requests)
+            if len(said) != len(requests):
+                raise ValueError(f"gave {len(said)} answers to {len(requests)} requests")
+        except BaseException as error:  # whatever a model raises, its thread lives on
+            if len(calls) > 1:  # one request must not spoil those it happened to wait with
+                for call in calls:
+                    self._answer([call])
+            else:
+                _tell_outcomes([(calls[0].outcome, error)])
+            return
+        shares: list[tuple[Any, Any]] = []
+        start = 0
+        for call in calls:
+            shares.append((call.outcome, said[start : start + len(call.requests)]))
+            start += len(call.requests)
+        _tell_outcomes(shares)
 
 
 class _End:
@@ -162,21 +210,19 @@ class _End:
 class Pieces:
     """A stream on its way from a model's thread to the event loop, a bounded number of pieces ahead."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
-        self.call: _Call | None = None
+    def __init__(self, call: _Call, loop: asyncio.AbstractEventLoop) -> None:
+        self._call = call
         self._loop = loop
-        self._seconds = seconds
         self._queue: asyncio.Queue[str | Answer | _End] = asyncio.Queue()
         self._room = threading.Semaphore(PIECES_AHEAD)
-        self._stopped = False
 
     async def next(self) -> str | Answer | None:
         """Return the next piece, the whole answer, or None at the end. Raises Failure, also after a long silence."""
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(self._call.limit):
                 item = await self._queue.get()
         except TimeoutError:
-            raise Failure("timed out", f"silent for {self._seconds:g} s") from None
+            raise Failure("timed out", f"silent for {self._call.limit:g} s") from None
         self._room.release()
         if not isinstance(item, _End):
             return item
@@ -186,19 +232,17 @@ class Pieces:
 
     def stop(self) -> None:
         """Make the thread close the model's iterator as soon as it gives another piece."""
-        self._stopped = True
-        if self.call is not None:
-            self.call.given_up = True
+        self._call.given_up = True
         self._room.release()
 
-    def fill(self, model: Model, request: Request, call: _Call) -> None:
+    def fill(self, model: Model) -> None:
         """Run the model's iterator to its end, or until nobody wants more. Called in the model's thread."""
         iterator: Any = None
         error: BaseException | None = None
         try:
-            iterator = model.stream(request)
+            iterator = model.stream(self._call.requests[0])
             for item in iterator:
-                call.since = time.monotonic()
+                self._call.since = time.monotonic()
                 if not self._give(item):
                     break
         except BaseException as raised:  # whatever a model raises, its thread lives on
@@ -214,15 +258,21 @@ class Pieces:
     def _give(self, item: str | Answer) -> bool:
         if not self._room.acquire(timeout=STALL_SECONDS):
             raise TimeoutError(f"the client took nothing for {STALL_SECONDS:g} s")
-        if self._stopped:
+        if self._call.given_up:
             return False
         _tell(self._loop, lambda: self._queue.put_nowait(item))
         return True
 
 
-def _settle(outcome: "asyncio.Future[Any]", said: object) -> None:
-    if not outcome.done():  # otherwise whoever asked has given up
-        outcome.set_result(said)
+def _tell_outcomes(outcomes: Sequence[tuple[Any, object]]) -> None:
+    """Hand what a model said to those who asked, who may have given up: one step of the loop for all of them."""
+
+    def settle() -> None:
+        for outcome, said in outcomes:
+            if not outcome.done():
+                outcome.set_result(said)
+
+    _tell(outcomes[0][0].get_loop(), settle)
 
 
 def _tell(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:

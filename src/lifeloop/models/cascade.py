@@ -5,9 +5,10 @@ Holds its members and one threshold; what they are and where the threshold came 
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from lifeloop.core.candidates import Answer, Candidate, Estimate, Machine, Request
 from lifeloop.core.data import Profile
@@ -18,7 +19,7 @@ from lifeloop.models.model import Model, whole
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Who answers, and when to go on."""
 
-    members: tuple[str, ...]
+    members: Annotated[tuple[str, ...], Meta(min_length=2)]
     """Names of two or more candidates, the cheapest first."""
     threshold: float | None = None
     """Least confidence at which a member's answer stands; left out, it is chosen on validation."""

@@ -200,7 +200,7 @@ class LlamaCppKind:
     def estimate(self, settings: Settings, profile: Profile, machine: Machine) -> Estimate:
         """Return the weights' size, and the time to read an input: two operations a parameter and token.
 
-        Quantised kernels on a CPU reach about a fifth of the speed of a float matrix product.
+        Quantised kernels on a CPU reach about half the speed of a float matrix product.
         """
         try:
             size = find_gguf(settings.model, "").stat().st_size
@@ -210,7 +210,7 @@ class LlamaCppKind:
         words = min(profile.mean_chars / 6.0, settings.max_words)
         tokens = words * 1.4 + 25
         share = max(1, machine.cores - 1) / machine.cores
-        seconds = 2 * parameters * tokens / (machine.gflops * share * 0.2 * 1e9)
+        seconds = 2 * parameters * tokens / (machine.gflops * share * 0.45 * 1e9)
         shown = settings.shots * settings.shot_words * 1.4 * seconds / tokens
         written = 0.0 if profile.n_labels else 2.0
         return Estimate(

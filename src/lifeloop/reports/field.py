@@ -213,7 +213,7 @@ def plan_section(record: CycleRecord) -> Section:
         Column("Median latency", True),
         Column("Cost of 1,000 requests", True),
     )
-    caption = "Measured, and in brackets what was planned and by what factor it was off"
+    caption = "Measured, with what was planned and by what factor it was off"
     blocks: tuple[Block, ...] = (
         Text(text=_spent(record)),
         Table(caption=caption, columns=heads, rows=tuple(rows)),

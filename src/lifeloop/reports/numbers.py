@@ -19,7 +19,7 @@ _NOISE = 1e-9
 
 def percent(value: float, digits: int = 1) -> str:
     """Return a share as a percentage; what only rounds to 0% or 100% is said to be short of it."""
-    if not math.isfinite(value):
+    if not math.isfinite(100 * value):
         return ABSENT
     shown, step = _fixed(100 * value, digits), 10.0**-digits
     if value < 1 and shown == _fixed(100.0, digits):
@@ -31,9 +31,9 @@ def percent(value: float, digits: int = 1) -> str:
 
 def points(difference: float) -> str:
     """Return a difference of two shares in percentage points, with its sign."""
-    if not math.isfinite(difference):
-        return ABSENT
     number = 100 * difference
+    if not math.isfinite(number):
+        return ABSENT
     return f"{_signed(number, 1 if abs(number) >= 0.1 or number == 0 else 2)} points"
 
 
@@ -62,7 +62,7 @@ def usd(value: float) -> str:
         return "USD 0"
     if 0 < abs(value) < 1e-9:
         return "under USD 0.000000001"
-    return f"USD {_fixed(value, 2) if 0.1 <= abs(value) < _VAST else _significant(value, 2)}"
+    return f"USD {_fixed(value, 2) if abs(value) >= 0.1 else _significant(value, 2)}"
 
 
 def duration(seconds: float) -> str:
@@ -178,6 +178,8 @@ _AROUND = {"p50_ms": ("", " ms"), "p95_ms": ("", " ms"), "memory_mb": ("", " MB"
 
 
 def _fixed(value: float, digits: int) -> str:
+    if abs(value) >= _VAST:
+        return f"{value:.2e}".replace("-", MINUS)
     text = f"{abs(value):,.{digits}f}"
     return f"{MINUS}{text}" if value < 0 and text.strip("0.,") else text
 
@@ -191,6 +193,4 @@ def _significant(value: float, digits: int) -> str:
     """Return a finite number at so many significant digits; whole parts are never rounded away."""
     if value == 0 or abs(value) < 1e-9:
         return "0"
-    if abs(value) >= _VAST:
-        return f"{value:.2e}".replace("-", MINUS)
     return _fixed(value, max(0, digits - 1 - math.floor(math.log10(abs(value)))))

@@ -72,7 +72,7 @@ def run_trial(vault: Vault, order: TrialOrder, journal: Path, *, progress: Progr
     progress(0, len(examples), "loading")
     model = load_candidate(vault, order.candidate)
     try:
-        said = _answer_all(model, examples, candidate.task, journal, progress)
+        said = answer_all(model, examples, candidate.task, journal, progress)
         latencies = _latencies(model, examples, candidate.task, said)
     finally:
         model.close()
@@ -130,7 +130,7 @@ def request_for(task: str, text: str) -> Request:
     return Request(text=turns[-1].content if turns else "", messages=turns)
 
 
-def _answer_all(model: Model, examples: Sequence[Example], task: str, path: Path, progress: Progress) -> list[Said]:
+def answer_all(model: Model, examples: Sequence[Example], task: str, path: Path, progress: Progress) -> list[Said]:
     """Return one line an example, in order; those that the journal has are not asked for again."""
     with Journal(path, Said) as journal:
         known = {line.example: line for line in journal.read()}

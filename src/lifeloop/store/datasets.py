@@ -5,10 +5,8 @@ Two functions, on purpose: what trains or selects imports `read_for_selection`, 
 
 from typing import Literal
 
-import msgspec
-
 from lifeloop.core.content import Id, fraction
-from lifeloop.core.data import Dataset, Example, Profile
+from lifeloop.core.data import SPLITS, Dataset, Example, Profile
 from lifeloop.store.tables import from_parquet, table_to_examples
 from lifeloop.store.vault import Vault
 
@@ -56,4 +54,4 @@ def profile(vault: Vault, dataset: Id) -> Profile:
 
 def describe(dataset: Dataset) -> str:
     """Return the counts in words."""
-    return ", ".join(f"{count} {split}" for split, count in msgspec.to_builtins(dataset.counts).items())
+    return ", ".join(f"{dataset.counts[split]} {split}" for split in SPLITS)

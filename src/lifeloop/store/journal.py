@@ -3,6 +3,7 @@
 A line cut short by a kill is left out when read. Lives only as long as the work it belongs to.
 """
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -60,4 +61,5 @@ class Journal(Generic[T]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # append flushed what it promised; what a full disk refused is left out
+            self._file.close()

@@ -303,7 +303,7 @@ def explain(error: BaseException, name: str) -> StoreError:
         return StoreError("the disk is full", where=name, fix="free some space and run again: finished work is kept")
     if "not a database" in low or "malformed" in low or "file is encrypted" in low:
         return StoreError("this is not a ledger, or it is damaged", where=name, fix="restore it from a backup")
-    if "readonly" in low or "permission" in low or "unable to open" in low:
+    if isinstance(error, OSError) or "readonly" in low or "permission" in low or "unable to open" in low:
         return StoreError(f"cannot be opened or written ({text})", where=name, fix="check the path and its permissions")
     return StoreError(text, where=name, fix="check that the database is up and that the URL is right")
 

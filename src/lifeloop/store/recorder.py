@@ -45,7 +45,7 @@ class Recorder:
         Raises StoreError where the ledger is no file and `spill` is not given.
         """
         self._ledger = ledger
-        self._spill = SpillFile(spill or _beside(ledger))
+        self._spill = SpillFile(spill or spill_path(ledger))
         self._capacity = capacity
         self._spill_at = capacity
         self._queue: deque[Item] = deque()
@@ -246,7 +246,8 @@ class Recorder:
                 self._replay_due = True
 
 
-def _beside(ledger: Ledger) -> Path:
+def spill_path(ledger: Ledger) -> Path:
+    """Return the place of the spill file next to an SQLite ledger. Raises StoreError where the ledger is no file."""
     if "://" in ledger.name or ledger.name == ":memory:":
         raise StoreError(
             "a ledger that is no file needs a place for its spill file", where=ledger.name, fix="give a path for it"

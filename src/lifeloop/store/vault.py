@@ -84,7 +84,7 @@ class Vault:
         """Return the frozen value of an id."""
         try:
             return msgspec.json.decode(self.get(identifier), type=kind)
-        except msgspec.ValidationError as error:
+        except msgspec.DecodeError as error:
             raise StoreError(
                 f"artifact {short(identifier)} is not a {kind.__name__}: {error}",
                 where=self.url,
@@ -116,11 +116,12 @@ class Vault:
             try:
                 partial.rename(target)
             except OSError:  # another process unpacked the same content first
-                shutil.rmtree(partial)
                 if not target.exists():
                     raise
         except OSError as error:
             raise _explain(error, str(self.cache)) from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
         return target
 
     def resolve(self, prefix: str) -> list[Id]:

@@ -34,13 +34,17 @@ class Classify:
         )
 
     def parse(self, output: str, labels: Sequence[str]) -> str:
-        """Return the label that an output names, whatever its case and punctuation. Raises ValueError otherwise."""
+        """Return the label that an output names, whatever its case and punctuation.
+
+        Raises ValueError where it names none, or could mean several ("c." where there are "C#" and "C++").
+        """
         if output in labels:
             return output
-        wanted = normalise(output)
-        for label in labels:
-            if normalise(label) == wanted:
-                return label
+        for alike in (lambda text: text.strip().casefold(), normalise):
+            wanted = alike(output)
+            named = [label for label in labels if alike(label) == wanted]
+            if len(named) == 1:
+                return named[0]
         raise ValueError(f"{output[:80]!r} is not one of the {len(labels)} labels")
 
     metrics: dict[str, Metric]
@@ -78,7 +82,7 @@ def _confusion(scored: Sequence[Scored], scope: Scope) -> Floats:
         if item.prediction in place:
             columns[row, 1, place[item.prediction]] = 1
             columns[row, 0, place[item.prediction]] = item.prediction == item.reference
-    return columns.reshape(len(scored), -1)
+    return columns.reshape(len(scored), 3 * len(labels))
 
 
 def _macro_f1(means: Floats) -> Floats:
@@ -101,7 +105,7 @@ def _calibration(scored: Sequence[Scored], scope: Scope) -> Floats:
         bin_ = min(int(confidence * 10), 9)
         columns[row, 0, bin_] = right[row] - confidence
         columns[row, 1, bin_] = 1
-    return columns.reshape(len(scored), -1)
+    return columns.reshape(len(scored), 20)
 
 
 def _expected_calibration_error(means: Floats) -> Floats:

@@ -25,7 +25,8 @@ class GazetteerTrainer:
         for example in materials.train:
             for entity in TASK.parse(example.reference, ()):
                 name = entity.text or example.input[entity.start : entity.end]
-                types[name.casefold()][entity.type] += 1
+                if name.strip():
+                    types[name.casefold()][entity.type] += 1
         words = Counter(word for example in materials.train for word in re.findall(r"\w+", example.input.casefold()))
         names = {}
         for name, counts in sorted(types.items()):

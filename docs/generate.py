@@ -1,0 +1,125 @@
+"""Writes docs/commands.md and docs/brief.md from the code. `tests/test_docs.py` fails when they have drifted.
+
+python docs/generate.py
+"""
+
+import ast
+import inspect
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import click
+import msgspec
+
+from lifeloop import plugins
+from lifeloop.cli.main import COMMANDS, lifeloop
+from lifeloop.core import brief
+from lifeloop.core.evidence import OPERATIONAL
+
+HERE = Path(__file__).parent
+NOTE = "<!-- Written by docs/generate.py from the code; edit that instead. -->\n"
+
+
+def main() -> None:
+    """Write both files."""
+    (HERE / "commands.md").write_text(commands(), encoding="utf-8")
+    (HERE / "brief.md").write_text(brief_reference(), encoding="utf-8")
+
+
+def commands() -> str:
+    """Return the help of every command as Markdown."""
+    root = click.Context(lifeloop, info_name="lifeloop", max_content_width=100, terminal_width=100)
+    parts = [NOTE, "# Commands\n", _fenced(lifeloop.get_help(root))]
+    for name in COMMANDS:
+        command = lifeloop.get_command(root, name)
+        assert command is not None
+        context = click.Context(command, info_name=name, parent=root, max_content_width=100, terminal_width=100)
+        parts += [f"## lifeloop {name}\n", _fenced(command.get_help(context))]
+    return "\n".join(parts)
+
+
+def _fenced(text: str) -> str:
+    return f"```\n{text}\n```\n"
+
+
+def brief_reference() -> str:
+    """Return every key of the brief as Markdown: its section, type, default and meaning."""
+    parts = [NOTE, "# The brief: lifeloop.toml\n", "A key without a default must be written.\n"]
+    for section in ("project", "data", "objectives", "budget", "explore", "gate", "release", "monitor"):
+        kind = _section(section)
+        title = f"[[{section}]]" if section == "objectives" else f"[{section}]"
+        parts += [f"## {title}\n", f"{inspect.getdoc(kind)}\n", _keys(kind, brief)]
+    parts += ["## [data.splits]\n", f"{inspect.getdoc(brief.Splits)}\n", _keys(brief.Splits, brief)]
+    parts += ["## [candidates.NAME]\n", "Each has a `kind`, or a `parent` and an `adapt`.\n"]
+    for name in plugins.names("models"):
+        found = plugins.get("models", name)
+        tasks = ", ".join(found.tasks) or "every task"
+        module = inspect.getmodule(found.settings)
+        assert module is not None
+        parts += [f'### kind = "{name}"\n', f"{_first_line(module)} For {tasks}.\n", _keys(found.settings, module)]
+    for name in plugins.names("adaptations"):
+        found = plugins.get("adaptations", name)
+        module = inspect.getmodule(found.settings)
+        assert module is not None
+        parts += [f'### adapt = "{name}"\n', f"{_first_line(module)}\n", _keys(found.settings, module)]
+    return "\n".join([*parts, "## Metrics\n", _metrics()])
+
+
+def _section(name: str) -> type[msgspec.Struct]:
+    if name == "objectives":
+        return brief.Objective
+    field = next(field for field in msgspec.structs.fields(brief.Brief) if field.name == name)
+    kind: type[msgspec.Struct] = field.type
+    return kind
+
+
+def _first_line(module: ModuleType) -> str:
+    return " ".join((inspect.getdoc(module) or "").split("\n\n", maxsplit=1)[0].split())
+
+
+def _keys(kind: type[msgspec.Struct], module: ModuleType) -> str:
+    docs, types = _field_docs(kind, module)
+    fields = msgspec.structs.fields(kind)
+    if not fields:
+        return "No keys.\n"
+    rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
+    for field in fields:
+        default = "" if field.required else f"`{_shown(field)}`"
+        cells = (f"`{field.name}`", f"`{types[field.name]}`", default, docs.get(field.name, ""))
+        rows.append(f"| {' | '.join(cells)} |".replace("  ", " "))
+    return "\n".join(rows) + "\n"
+
+
+def _shown(field: Any) -> str:
+    value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+    if isinstance(value, msgspec.Struct):
+        return "see below"
+    return msgspec.json.encode(value).decode() if value is not None else "none"
+
+
+def _field_docs(kind: type[msgspec.Struct], module: ModuleType) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the docstring and the written type under each field, read from the source."""
+    tree = ast.parse(inspect.getsource(module))
+    body = next(n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == kind.__name__).body
+    docs, types = {}, {}
+    for node, after in zip(body, [*body[1:], None], strict=True):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            types[node.target.id] = ast.unparse(node.annotation).replace("|", "\\|")
+            if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+                docs[node.target.id] = " ".join(str(after.value.value).split())
+    return docs, types
+
+
+def _metrics() -> str:
+    rows = ["| task | metric | better | meaning |", "|---|---|---|---|"]
+    for name in plugins.names("tasks"):
+        for metric in plugins.get("tasks", name).metrics.values():
+            better = "more" if metric.direction == "max" else "less"
+            rows.append(f"| {name} | `{metric.name}` | {better} | {metric.about} |")
+    rows += [f"| every task | `{name}` | less | measured on the trial |" for name in OPERATIONAL]
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    main()

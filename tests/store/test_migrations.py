@@ -1,0 +1,62 @@
+import contextlib
+import importlib
+import multiprocessing
+import os
+import pkgutil
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from lifeloop.core.errors import StoreError
+from lifeloop.store import migrations
+from lifeloop.store.ledger import CycleRow, open_ledger
+from lifeloop.store.migrate import HEAD
+from lifeloop.store.schema import metadata
+
+CYCLE = CycleRow(number=1, inputs="i", brief="b", feedback_until=0, at=0.0)
+
+
+def test_migrating_an_empty_database_gives_the_schema(ledger_url):
+    with contextlib.closing(open_ledger(ledger_url)) as ledger, ledger._engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+        assert context.get_current_revision() == HEAD
+
+
+def test_head_is_the_newest_migration_and_they_form_one_line():
+    folder = os.path.join(migrations.__path__[0], "versions")
+    found = [importlib.import_module(f"{migrations.__name__}.versions.{m.name}") for m in pkgutil.iter_modules([folder])]
+    revisions = sorted(module.revision for module in found)
+    assert revisions[-1] == HEAD
+    assert [module.down_revision for module in sorted(found, key=lambda m: m.revision)] == [None, *revisions[:-1]]
+
+
+def test_a_ledger_of_a_newer_lifeloop_is_left_alone(ledger_url):
+    with contextlib.closing(open_ledger(ledger_url)) as ledger:
+        ledger.add_cycle(CYCLE)
+        with ledger._engine.begin() as connection:
+            connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreError, match="revision 9999") as caught:
+        open_ledger(ledger_url)
+    assert caught.value.fix == "upgrade lifeloop"
+
+
+def die_in_a_migration(url: str) -> None:
+    def die(connection, cursor, statement, *rest):
+        if "CREATE TABLE releases" in statement:
+            os._exit(3)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", die)
+    open_ledger(url)
+
+
+def test_a_migration_that_is_killed_leaves_nothing_behind(ledger_url):
+    worker = multiprocessing.get_context("spawn").Process(target=die_in_a_migration, args=(ledger_url,))
+    worker.start()
+    worker.join(60)
+    assert worker.exitcode == 3
+    with contextlib.closing(open_ledger(ledger_url)) as ledger:
+        ledger.add_cycle(CYCLE)
+        assert ledger.cycles() == [CYCLE]
