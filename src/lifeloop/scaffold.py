@@ -105,7 +105,19 @@ def target_for(found: Guess) -> float:
 def brief(name: str, task: str, source: str, found: Guess) -> str:
     """Return the text of `lifeloop.toml`."""
     parts = [_head(name, task), _data(source, found), _objectives(task, found), _BUDGET]
-    return "\n".join([*parts, _explore(task, found), _GATE, _candidates(task, found), _tail(task)])
+    return _aligned("\n".join([*parts, _explore(task, found), _GATE, _candidates(task, found), _tail(task)]))
+
+
+def _aligned(text: str) -> str:
+    """Return the text with the comments behind keys in one column, where the keys are short enough."""
+    return "\n".join(_aligned_line(line) for line in text.split("\n"))
+
+
+def _aligned_line(line: str) -> str:
+    key, mark, note = line.rpartition("  # ")
+    if not mark or note.count('"') % 2:  # the mark is part of a text, such as a column's name
+        return line
+    return f"{key.rstrip():<27} # {note.strip()}"
 
 
 def prompts(task: str) -> dict[str, str]:

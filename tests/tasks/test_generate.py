@@ -31,20 +31,20 @@ def test_a_text_agrees_with_itself(text):
 
 
 CHRF = [  # sentence_chrf of sacrebleu 2.6 (character order 6, no words, beta 2), over 100
-    ("the cat sat on the mat", "the cat is on the mat", 0.7152),
-    ("Your parcel arrives on Monday.", "The parcel will arrive on Monday", 0.6395),
+    ("the cat sat on the mat", "the cat is on the mat", 0.645779),
+    ("Your parcel arrives on Monday.", "The parcel will arrive on Monday", 0.537159),
     ("yes", "no", 0.0),
-    ("completely different words here", "nothing in common at all", 0.0653),
-    ("grün", "grau", 0.2041),
+    ("completely different words here", "nothing in common at all", 0.109563),
+    ("grün", "grau", 0.208333),
 ]
 
 
 @pytest.mark.parametrize(("said", "wanted", "expected"), CHRF)
 def test_chrf_has_the_published_values(said, wanted, expected):
-    assert value("chrf", said, wanted) == pytest.approx(expected, abs=1e-4)
+    assert value("chrf", said, wanted) == pytest.approx(expected, abs=1e-6)
 
 
-sentences = st.text("abcd efg", min_size=1, max_size=30).filter(str.strip)
+sentences = st.text("abcd efg\n", min_size=1, max_size=30).filter(str.strip)
 
 
 @given(sentences, sentences)

@@ -42,6 +42,8 @@ class Screen:
 
     def tell(self, notice: Notice) -> None:
         """Show a notice."""
+        from rich.markup import escape
+
         what = f"{notice.stage:<9}{notice.subject}"
         if notice.kind == "start":
             self._bar.reset(self._task, total=None, description=what, count="", note="", visible=True)
@@ -55,4 +57,4 @@ class Screen:
         elif notice.kind == "done":
             self._console.print(f"[green]✓[/green] {what:<44}{notice.seconds:7.1f} s")
         else:
-            self._console.print(f"[red]✗[/red] {what}  [red]failed[/red]: {notice.note}", markup=True)
+            self._console.print(f"[red]✗[/red] {what}  [red]failed[/red]: {escape(notice.note)}")

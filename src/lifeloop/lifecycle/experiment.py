@@ -36,7 +36,6 @@ def experiment(project: Project, runner: Runner, dataset: Done[Dataset]) -> tupl
     for name in order_of_making(brief):
         stage = "adapt" if adapt.is_derived(brief.candidates[name]) else "explore"
         try:
-            _check_budget(project, runner, tried)
             made[name] = _make(project, runner, dataset, name, stage, made, tried)
             tried[name] = try_candidate(project, runner, stage, name, trial_order(project, dataset, made[name]))
         except (ModelError, MemoryError) as error:
@@ -102,6 +101,7 @@ def _make(
     )
 
     def work(progress: Progress) -> str:
+        _check_budget(project, runner, tried)  # here, since what the ledger has costs nothing
         where = f"candidates.{name}"
         outcome = run_isolated(make.make, runner.vault, recipe, brief.explore.max_items, progress=progress, where=where)
         return str(outcome.value)
@@ -152,7 +152,8 @@ def try_candidate(project: Project, runner: Runner, stage: str, name: str, order
 
     done = runner.run(
         stage,
-        f"try {name}",
+        "try",
+        role=name,
         version=version,
         inputs={"candidate": order.candidate, "dataset": order.dataset},
         section=msgspec.to_builtins(order),

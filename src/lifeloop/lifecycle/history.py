@@ -7,6 +7,7 @@ import contextlib
 from pathlib import Path
 
 from lifeloop import plugins
+from lifeloop.core.brief import parse_brief
 from lifeloop.core.candidates import Candidate, Estimate
 from lifeloop.core.content import Id
 from lifeloop.core.data import Dataset
@@ -14,6 +15,7 @@ from lifeloop.core.errors import GateError
 from lifeloop.core.events import ProductionSummary
 from lifeloop.core.evidence import OPERATIONAL, Comparison, Leaderboard, Release, Trial, Verdict
 from lifeloop.core.planning import Plan
+from lifeloop.lifecycle.cycle import BriefSource
 from lifeloop.lifecycle.gate import compare_trials
 from lifeloop.lifecycle.lineage import lineage
 from lifeloop.lifecycle.refined import Collected
@@ -55,7 +57,7 @@ def cycle_record(project: Project, cycle: int = 0) -> CycleRecord:
         return CycleRecord(
             cycle=verdict.cycle,
             at=verdict_row.at,
-            brief=project.brief,
+            brief=parse_brief(vault.get_value(cycle_row.brief, BriefSource).text),
             dataset_id=dataset_id,
             dataset=dataset,
             n_learned=_n_learned(ledger.runs(), vault, dataset),
@@ -132,10 +134,7 @@ def compare_candidates(project: Project, a: str, b: str, metric: str = "") -> li
     """
     with contextlib.closing(project.open_ledger()) as ledger:
         vault = project.open_vault()
-        boards = [row for row in ledger.runs() if row.subject == "leaderboard"]
-        if not boards:
-            raise GateError("there is no leaderboard yet", where=ledger.name, fix="`lifeloop run` makes one")
-        board = vault.get_value(boards[-1].output, Leaderboard)
+        board = _last_board(ledger, vault)
         trials = [_trial_of(board, name) for name in (a, b)]
         task: Task = plugins.get("tasks", project.brief.project.task)
         known = (*task.metrics, *OPERATIONAL)
@@ -145,6 +144,17 @@ def compare_candidates(project: Project, a: str, b: str, metric: str = "") -> li
         wanted = [metric] if metric else list(dict.fromkeys(objectives))
         found = (compare_trials(project, vault, name, trials[0], trials[1]) for name in wanted)
         return [comparison for comparison in found if comparison is not None]
+
+
+def _last_board(ledger: Ledger, vault: Vault) -> Leaderboard:
+    """Return the leaderboard of the last verdict, or of a later cycle that has none yet. Raises GateError."""
+    boards = [row for row in ledger.runs() if row.subject == "leaderboard"]
+    if not boards:
+        raise GateError("there is no leaderboard yet", where=ledger.name, fix="`lifeloop run` makes one")
+    decided = ledger.verdicts()
+    if decided and decided[-1].cycle >= boards[-1].cycle:  # it may rest on a leaderboard of an earlier cycle
+        return vault.get_value(vault.get_value(decided[-1].id, Verdict).leaderboard, Leaderboard)
+    return vault.get_value(boards[-1].output, Leaderboard)
 
 
 def _trial_of(board: Leaderboard, name: str) -> Trial:

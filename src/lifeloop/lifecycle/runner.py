@@ -67,21 +67,31 @@ class Runner:
         section: Any,
         kind: type[T],
         work: Callable[[Progress], T],
+        role: str = "",
     ) -> Done[T]:
-        """Return the stage's output, from the ledger or by doing `work`. Errors of `work` come through as they are."""
-        key = content_id([stage, subject, version, inputs, section])
-        if (row := self.ledger.find_run(key)) and (kept := self._kept(row, kind)):
-            self._tell(Notice("kept", stage, subject, seconds=row.seconds))
-            return kept
-        self._tell(Notice("start", stage, subject))
+        """Return the stage's output, from the ledger or by doing `work`. Errors of `work` come through as they are.
+
+        `role` tells people whom it is about and is no part of the key: who was tried as challenger is not tried again
+        as champion.
+        """
+        key, lost = content_id([stage, subject, version, inputs, section]), ""
+        told = f"{subject} {role}".rstrip()
+        while row := self.ledger.find_run(key):
+            if kept := self._kept(row, kind):
+                self._tell(Notice("kept", stage, told, seconds=row.seconds))
+                return kept
+            # The ledger only grows and its first word stands, so what is made again is a run with a key of its own.
+            key, lost = content_id([key, row.output]), row.output
+        self._tell(Notice("start", stage, told))
         begun = time.monotonic()
-        value = work(lambda done, total, note: self._tell(Notice("progress", stage, subject, done, total, note)))
+        value = work(lambda done, total, note: self._tell(Notice("progress", stage, told, done, total, note)))
         seconds = time.monotonic() - begun
         output = self.vault.put_value(value)
-        self.ledger.add_run(
-            RunRow(key, self.cycle, stage, subject, inputs, output, seconds, self._clock(), __version__)
-        )
-        self._tell(Notice("done", stage, subject, seconds=seconds))
+        if output != lost:
+            self.ledger.add_run(
+                RunRow(key, self.cycle, stage, told, inputs, output, seconds, self._clock(), __version__)
+            )
+        self._tell(Notice("done", stage, told, seconds=seconds))
         return Done(value, output, seconds, fresh=True)
 
     def failed(self, stage: str, subject: str, why: str) -> None:

@@ -64,6 +64,8 @@ class Features:
         """Return the likeliest label of each text."""
         from scipy.sparse import hstack
 
+        if not requests:  # scikit-learn wants a row at least
+            return []
         texts = [request.text for request in requests]
         counts = hstack([vectoriser.transform(texts) for vectoriser in self._vectorisers], format="csr")
         return linear.answers(np.asarray(counts @ self._weights.T + self._bias), self._labels)

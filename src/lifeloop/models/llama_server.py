@@ -55,6 +55,15 @@ class LlamaServer:
         body = {"content": text, "add_special": False, "parse_special": special}
         return list(self._post("/tokenize", body)["tokens"])
 
+    def without_markers(self, text: str) -> str:
+        """Return the text with a zero-width space in every marker such as end-of-turn, so that it is but words."""
+        plain, read = self.tokens(text), self.tokens(text, special=True)
+        for token in set(read) - set(plain) if read != plain else ():
+            written = str(self._post("/detokenize", {"tokens": [token]})["content"])
+            if self.tokens(written) != [token] and self.tokens(written, special=True) == [token]:
+                text = text.replace(written, f"{written[0]}\u200b{written[1:]}")
+        return text
+
     def template(self, messages: Sequence[Message]) -> str:
         """Return messages in the model's own chat template, up to where its turn begins."""
         body = {"messages": [msgspec.structs.asdict(message) for message in messages]}
@@ -118,8 +127,8 @@ class LlamaServer:
             reply = self._server.handle_chat_completions(asked, receive)
             if isinstance(reply, dict):
                 _checked(reply)
-        except (ModelError, ValueError) as error:
-            failure.append(error.what if isinstance(error, ModelError) else str(error))
+        except Exception as error:  # whoever reads the stream waits for its end, whatever happens
+            failure.append(error.what if isinstance(error, ModelError) else f"{type(error).__name__}: {error}")
         return Answer(
             output="".join(pieces),
             tokens_in=usage.get("prompt_tokens", 0),

@@ -16,7 +16,7 @@ from msgspec import Struct
 from lifeloop import plugins
 from lifeloop.core.candidates import Answer, Candidate, Contract, Estimate, Machine, Message, Request
 from lifeloop.core.data import Profile
-from lifeloop.core.errors import ModelError
+from lifeloop.core.errors import LifeloopError, ModelError
 from lifeloop.models import prompting, scoring
 from lifeloop.models.llama_server import LlamaServer
 from lifeloop.models.model import Model
@@ -66,7 +66,8 @@ class LlamaCpp:
         self._settings = msgspec.convert(candidate.settings, Settings)
         self._prompt = candidate.prompt or prompting.PLAIN
         self._contract: Contract = plugins.get("tasks", candidate.task).contract(candidate.labels)
-        self._learned = learned
+        self._prior = learned.prior
+        self._shots = [(server.without_markers(text), server.without_markers(said)) for text, said in learned.shots]
         self._server = server
         self._lock = threading.Lock()
         if self._contract.choices:
@@ -87,7 +88,7 @@ class LlamaCpp:
     def _safely(self, request: Request) -> Answer:
         try:
             return self._label(request) if self._contract.choices else self._write(request)
-        except ModelError as error:
+        except LifeloopError as error:  # a prompt's template may fail on one input alone
             return Answer(output="", error=error.what)
 
     def probabilities(self, request: Request) -> list[float]:
@@ -97,8 +98,8 @@ class LlamaCpp:
 
     def _label(self, request: Request) -> Answer:
         chances, tokens = self._score(request)
-        if self._learned.prior:
-            chances = scoring.calibrated(chances, self._learned.prior)
+        if self._prior:
+            chances = scoring.calibrated(chances, self._prior)
         best = max(range(len(chances)), key=chances.__getitem__)
         return Answer(output=self._contract.choices[best], confidence=chances[best], tokens_in=tokens, tokens_out=1)
 
@@ -126,8 +127,7 @@ class LlamaCpp:
     def _messages(self, request: Request) -> list[Message]:
         cue = f"{self._settings.cue} " if self._contract.choices else ""
         shots = [
-            (prompting.cut(text, self._settings.shot_words), f"{cue}{reference}")
-            for text, reference in self._learned.shots
+            (prompting.cut(text, self._settings.shot_words), f"{cue}{reference}") for text, reference in self._shots
         ]
         return prompting.messages(self._prompt, self._contract, shots, request, self._settings.max_words)
 
@@ -136,8 +136,13 @@ class LlamaCpp:
 
     def _body(self, request: Request) -> dict[str, Any]:
         limit = request.max_tokens or self._settings.max_tokens or self._contract.max_tokens
+        harmless = msgspec.structs.replace(
+            request,
+            text=self._server.without_markers(request.text),
+            messages=tuple(Message(turn.role, self._server.without_markers(turn.content)) for turn in request.messages),
+        )
         body: dict[str, Any] = {
-            "messages": [msgspec.structs.asdict(message) for message in self._messages(request)],
+            "messages": [msgspec.structs.asdict(message) for message in self._messages(harmless)],
             "max_tokens": limit,
             "temperature": 0.0,
             "seed": 1,
@@ -160,10 +165,15 @@ class LlamaCpp:
             yield from self._stream_written(request)
 
     def _stream_written(self, request: Request) -> Iterator[str | Answer]:
+        try:
+            body = self._body(request)
+        except LifeloopError as error:
+            yield Answer(output="", error=error.what)
+            return
         pieces: Queue[str | Answer] = Queue()
         stop = threading.Event()
         worker = threading.Thread(
-            target=lambda: pieces.put(self._server.chat_stream(self._body(request), pieces.put, stop)), daemon=True
+            target=lambda: pieces.put(self._server.chat_stream(body, pieces.put, stop)), daemon=True
         )
         worker.start()
         try:

@@ -36,6 +36,8 @@ class Nearest:
 
     def answer(self, requests: Sequence[Request]) -> list[Answer]:
         """Return the closest examples' references; the confidence is the cosine."""
+        if not requests:  # scikit-learn wants a row at least
+            return []
         similar = (self._vectorizer.transform([request.text for request in requests]) @ self._vectors.T).toarray()
         return [Answer(output=self._references[row.argmax()], confidence=min(1.0, float(row.max()))) for row in similar]
 

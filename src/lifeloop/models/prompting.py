@@ -53,11 +53,9 @@ def _words(contract: Contract) -> dict[str, Any]:
 
 
 def _render(source: str, where: str, words: dict[str, Any]) -> str:
-    from jinja2 import TemplateError
-
     try:
         return str(_template(source).render(words)).strip()
-    except TemplateError as error:
+    except Exception as error:  # a template can raise whatever Python can: {{ 1 / 0 }}
         raise BriefError(
             f"the template fails: {error}", where=where, fix="use {{ text }}, {{ labels }} and {{ instructions }}"
         ) from None

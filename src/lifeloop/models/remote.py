@@ -19,7 +19,7 @@ from msgspec import Struct
 from lifeloop import plugins
 from lifeloop.core.candidates import Answer, Candidate, Contract, Estimate, Machine, Request
 from lifeloop.core.data import Profile
-from lifeloop.core.errors import ModelError
+from lifeloop.core.errors import LifeloopError, ModelError
 from lifeloop.models import prompting
 from lifeloop.models.llamacpp import FILE, Learned
 from lifeloop.models.model import Model
@@ -77,12 +77,12 @@ class Remote:
     def _ask(self, request: Request) -> Answer:
         try:
             reply = self._post(self._body(request))
-            output = reply["choices"][0]["message"]["content"] or ""
-        except ModelError as error:
+        except LifeloopError as error:
             return Answer(output="", error=error.what)
-        except (KeyError, IndexError, TypeError):
-            return Answer(output="", error="the endpoint's reply is not a chat completion")
-        return self._priced(output, reply.get("usage") or {})
+        said = _said(reply)
+        if said is None:
+            return self._priced("", reply.get("usage"), "the endpoint's reply is not a chat completion")
+        return self._priced(said, reply.get("usage"))
 
     def _post(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return the reply; waits and tries again after errors that may pass, as long as the endpoint asks for."""
@@ -113,28 +113,29 @@ class Remote:
             "max_tokens": request.max_tokens or self._settings.max_tokens or self._contract.max_tokens,
         }
 
-    def _priced(self, output: str, usage: dict[str, Any], error: str = "") -> Answer:
-        read, written = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+    def _priced(self, output: str, usage: object, error: str = "") -> Answer:
+        read, written = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
         usd = (read * self._settings.usd_per_million_in + written * self._settings.usd_per_million_out) / 1e6
         return Answer(output=output, tokens_in=read, tokens_out=written, usd=usd, error=error)
 
     def stream(self, request: Request) -> Iterator[str | Answer]:
         """Yield pieces as the endpoint sends them, then the answer. A failure on the way is the answer's error."""
-        body = self._body(request) | {"stream": True, "stream_options": {"include_usage": True}}
         pieces: list[str] = []
-        usage: dict[str, Any] = {}
+        usage: object = None
         failure = ""
         try:
+            body = self._body(request) | {"stream": True, "stream_options": {"include_usage": True}}
             with self._http.stream("POST", "chat/completions", json=body) as reply:
                 if not reply.is_success:
-                    failure = f"the endpoint answered {reply.status_code}"
-                for chunk in _chunks(reply) if not failure else ():
+                    raise ModelError(f"the endpoint answered {reply.status_code}")
+                for chunk in _chunks(reply):
                     usage = chunk.get("usage") or usage
-                    for choice in chunk.get("choices", ()):
-                        if text := (choice.get("delta") or {}).get("content"):
-                            pieces.append(text)
-                            yield text
-        except (httpx.HTTPError, ValueError) as error:
+                    if text := _piece(chunk):
+                        pieces.append(text)
+                        yield text
+        except LifeloopError as error:
+            failure = error.what
+        except httpx.HTTPError as error:
             failure = f"{type(error).__name__} at the endpoint"
         yield self._priced("".join(pieces), usage, failure)
 
@@ -154,6 +155,15 @@ def _decoded(reply: httpx.Response) -> dict[str, Any]:
     return found
 
 
+def _said(reply: dict[str, Any]) -> str | None:
+    """Return the content of a reply's message ("" where it says nothing), or None where there is no message."""
+    try:
+        content = reply["choices"][0]["message"]["content"]
+    except (KeyError, IndexError, TypeError):
+        return None
+    return _whole(content or "") if isinstance(content, str | None) else None
+
+
 def _asked_wait(reply: httpx.Response) -> float:
     try:
         return min(LONGEST_WAIT, float(reply.headers.get("retry-after", 0)))
@@ -168,7 +178,35 @@ def _chunks(reply: httpx.Response) -> Iterator[dict[str, Any]]:
         data = line.removeprefix("data:").strip()
         if data == "[DONE]":
             return
-        yield json.loads(data)
+        try:
+            chunk = json.loads(data)
+        except ValueError:
+            chunk = None
+        if not isinstance(chunk, dict):
+            raise ModelError("the endpoint's stream holds what is not a JSON object")
+        if chunk.get("error"):
+            raise ModelError("the endpoint broke its answer off with an error")
+        yield chunk
+
+
+def _piece(chunk: dict[str, Any]) -> str:
+    """Return the text that a chunk of a stream adds."""
+    try:
+        added = chunk["choices"][0]["delta"]["content"] if chunk.get("choices") else ""
+    except (KeyError, IndexError, TypeError):  # the first and the last chunk have no content
+        added = ""
+    return _whole(added) if isinstance(added, str) else ""
+
+
+def _whole(text: str) -> str:
+    """Return the text with halves of characters, which JSON can hold and UTF-8 cannot, as question marks."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _count(usage: object, key: str) -> int:
+    """Return a number of tokens that an endpoint reports, or 0 where it reports none."""
+    count = usage.get(key) if isinstance(usage, dict) else None
+    return int(count) if isinstance(count, int | float) and 0 <= count < float("inf") else 0
 
 
 class RemoteKind:

@@ -38,6 +38,8 @@ class SentenceEncoder:
             raise ModelError(
                 f"transformers cannot load {folder.name}: {error}", where=where, fix="name a BERT-like text encoder"
             ) from error
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.body.to(self.device)
         self.max_tokens = min(max_tokens, int(self.body.config.max_position_embeddings))
 
     @property
@@ -53,14 +55,14 @@ class SentenceEncoder:
         return list(found["input_ids"])
 
     def pad(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return ids and mask, both (n, longest)."""
+        """Return ids and mask, both (n, longest), on the encoder's device."""
         longest = max(len(row) for row in rows)
         ids = torch.full((len(rows), longest), self.tokeniser.pad_token_id or 0)
         mask = torch.zeros(len(rows), longest, dtype=torch.long)
         for place, row in enumerate(rows):
             ids[place, : len(row)] = torch.tensor(row)
             mask[place, : len(row)] = 1
-        return ids, mask
+        return ids.to(self.device), mask.to(self.device)
 
     def vectors_of(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return unit vectors (n, width), with gradients where training wants them."""
@@ -79,7 +81,7 @@ class SentenceEncoder:
         while start < len(order):
             size = max(1, min(TEXTS_A_BATCH, TOKENS_A_BATCH // len(rows[order[start]])))
             batch = order[start : start + size]
-            vectors[batch] = self.vectors_of(*self.pad([rows[place] for place in batch])).float()
+            vectors[batch] = self.vectors_of(*self.pad([rows[place] for place in batch])).float().cpu()
             start += size
             if progress is not None:
                 progress(min(start, len(order)), len(order), "encoding")

@@ -5,6 +5,8 @@ Right-or-wrong metrics get the exact McNemar test and Tango's interval; all othe
 
 from collections.abc import Sequence
 
+import msgspec
+
 from lifeloop.core.candidates import Answer
 from lifeloop.core.data import Example
 from lifeloop.core.errors import GateError
@@ -57,10 +59,12 @@ def _operational(metric: str, a: Trial, b: Trial) -> Comparison:
 def _scored(
     metric: Metric, task: Task, examples: Sequence[Example], challenger: Side, champion: Side, confidence: float
 ) -> Comparison | None:
+    # Both sides are scored over the labels of both: one may have been made when there were fewer.
+    labels = tuple(sorted({label for _, _, scope in (challenger, champion) for label in scope.labels}))
     sides = []
     for _, answers, scope in (challenger, champion):
-        columns, mask = applicable(metric, read(task, examples, answers, scope), scope)
-        sides.append((columns, mask))
+        wider = msgspec.structs.replace(scope, labels=labels)
+        sides.append(applicable(metric, read(task, examples, answers, scope), wider))
     (ours, our_mask), (theirs, their_mask) = sides
     both = our_mask & their_mask  # confidence is not given by every candidate, so some metrics apply to one only
     ours, theirs = ours[both[our_mask]], theirs[both[their_mask]]

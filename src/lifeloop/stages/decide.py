@@ -29,6 +29,11 @@ CHEAPER = 0.95
 """A cost below this share of the champion's counts as cheaper; anything nearer is the clock's noise."""
 
 
+_UNKNOWN_SHARE = (0.0, 0.0, 1.0)
+_UNKNOWN_DIFFERENCE = (0.0, -1.0, 1.0)
+"""Value and interval of what applies to no example. Numbers, since a verdict is kept as JSON, which has no NaN."""
+
+
 class Evidence(Struct, frozen=True):
     """All that a verdict rests on."""
 
@@ -53,14 +58,14 @@ def decide(
         if objective.target is not None
     ]
     guards = [
-        _guard(objective, evidence.comparisons, directions[objective.metric], "test")
+        _guard(objective, evidence, directions[objective.metric], "test")
         for objective in objectives
         if objective.guard
     ]
     primary = objectives[0]
     guards += [
         result
-        for result in [_guard(primary, evidence.comparisons, directions[primary.metric], "guard")]
+        for result in [_guard(primary, evidence, directions[primary.metric], "guard")]
         if result.state == "broken"  # a small guard split can show a break, but hardly ever the absence of one
     ]
     usd = (evidence.challenger.measurements.usd_per_1000, evidence.champion.measurements.usd_per_1000)
@@ -140,8 +145,7 @@ def _target(objective: Objective, trial: Trial, direction: Direction, gate: Gate
     assert objective.target is not None, "only objectives with a target come here"
     found = trial.metric(objective.metric)
     if found is None:  # the metric applies to no test example: nothing is shown
-        nothing = float("nan")
-        return ObjectiveResult(objective.metric, objective.target, direction, nothing, nothing, nothing, "undecided", 1)
+        return ObjectiveResult(objective.metric, objective.target, direction, *_UNKNOWN_SHARE, "undecided", 1)
     sign = 1.0 if direction == "max" else -1.0
     worst, best = (found.low, found.high) if direction == "max" else (found.high, found.low)
     state: State
@@ -156,18 +160,17 @@ def _target(objective: Objective, trial: Trial, direction: Direction, gate: Gate
     )
 
 
-def _guard(
-    objective: Objective, comparisons: Sequence[Comparison], direction: Direction, split: str
-) -> ObjectiveResult:
-    found = _find(comparisons, objective.metric, split)
-    if found is None:
-        nothing = float("nan")
-        return ObjectiveResult(objective.metric, None, direction, nothing, nothing, nothing, "kept")
+def _guard(objective: Objective, evidence: Evidence, direction: Direction, split: str) -> ObjectiveResult:
+    state: State
+    found = _find(evidence.comparisons, objective.metric, split)
+    if found is None:  # nothing to make worse, unless the champion alone has the metric (a confidence, say)
+        lost = split == "test" and evidence.champion.metric(objective.metric) is not None
+        state, more = ("undecided", 1) if lost else ("kept", 0)
+        return ObjectiveResult(objective.metric, None, direction, *_UNKNOWN_DIFFERENCE, state, more)
     gain = _oriented(found, direction)
     margin = objective.margin
     if objective.metric in OPERATIONAL:  # a share of the champion's: a margin in ms or USD would need its own scale
         margin = objective.margin * abs(found.champion)
-    state: State
     if gain.low > -margin - 1e-12:
         state = "kept"
     elif gain.high < -margin:
@@ -214,6 +217,8 @@ def _more_for_difference(gain: _Gain, gate: Gate) -> int:
 
 
 def _shown(result: ObjectiveResult) -> str:
+    if (result.value, result.low, result.high) in (_UNKNOWN_SHARE, _UNKNOWN_DIFFERENCE):
+        return "no test example tells"
     return f"{result.value:.4g}, interval {result.low:.4g} to {result.high:.4g}"
 
 

@@ -10,10 +10,10 @@ from lifeloop import plugins
 from lifeloop.core.brief import Brief, convert_settings, needs, order_of_making
 from lifeloop.core.candidates import Estimate, Machine
 from lifeloop.core.data import Profile
-from lifeloop.core.evidence import OPERATIONAL
 from lifeloop.core.planning import ItemsNeeded, Plan, PlanLine
 from lifeloop.models.model import ModelKind
 from lifeloop.stats import power
+from lifeloop.tasks.task import Task
 
 VERSION = "1"
 ESCALATED = 0.3
@@ -114,10 +114,11 @@ def _evaluation_seconds(lines: tuple[PlanLine, ...], profile: Profile) -> float:
 
 def _items_needed(brief: Brief, profile: Profile) -> list[ItemsNeeded]:
     gate, found = brief.gate, []
+    task: Task = plugins.get("tasks", brief.project.task)
     for objective in brief.objectives:
-        target = objective.target
-        if target is None or objective.metric in OPERATIONAL or not 0.0 < target < 1.0:
-            continue
+        target, metric = objective.target, task.metrics.get(objective.metric)
+        if target is None or metric is None or metric.direction == "min" or not 0.0 < target < 1.0:
+            continue  # the formula is for a share that is to lie above its target
         hoped = min(1.0, target + max(gate.effect, (1 - target) / 3))
         found.append(
             ItemsNeeded(

@@ -73,16 +73,16 @@ def run_trial(vault: Vault, order: TrialOrder, journal: Path, *, progress: Progr
     model = load_candidate(vault, order.candidate)
     try:
         said = answer_all(model, examples, candidate.task, journal, progress)
+        answers = [line.answer for line in said]
+        if answers and all(answer.error for answer in answers):
+            raise ModelError(
+                f"not one of {len(answers)} requests was answered: {answers[0].error}",
+                where=f"candidates.{candidate.name}",
+                fix="mend it and run again; what other candidates did is kept",
+            )
         latencies = _latencies(model, examples, candidate.task, said)
     finally:
         model.close()
-    answers = [line.answer for line in said]
-    if answers and all(answer.error for answer in answers):
-        raise ModelError(
-            f"not one of {len(answers)} requests was answered: {answers[0].error}",
-            where=f"candidates.{candidate.name}",
-            fix="mend it and run again; what other candidates did is kept",
-        )
     scope = Scope(labels=candidate.labels, out_of_scope=order.out_of_scope)
     scored = read(task, examples, answers, scope)
     mean_usd = float(np.mean([answer.usd for answer in answers])) if answers else 0.0

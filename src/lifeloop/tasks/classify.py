@@ -57,7 +57,7 @@ def _correct(scored: Sequence[Scored], scope: Scope) -> Floats:
 
 def _in_scope(scored: Sequence[Scored], scope: Scope) -> Floats:
     column = _correct(scored, scope)
-    column[[item.reference == scope.out_of_scope for item in scored]] = np.nan
+    column[[scope.out_of_scope in ("", item.reference) for item in scored]] = np.nan
     return column
 
 
@@ -121,8 +121,22 @@ Classify.metrics = {
     metric.name: metric
     for metric in (
         Metric("accuracy", "max", _correct, first, "share of examples with the right label"),
-        Metric("in_scope_accuracy", "max", _in_scope, first, "accuracy on examples that have a label of their own"),
-        Metric("out_of_scope_recall", "max", _out_of_scope, first, "share of out-of-scope examples recognised as such"),
+        Metric(
+            "in_scope_accuracy",
+            "max",
+            _in_scope,
+            first,
+            "accuracy on examples that have a label of their own",
+            needs_out_of_scope=True,
+        ),
+        Metric(
+            "out_of_scope_recall",
+            "max",
+            _out_of_scope,
+            first,
+            "share of out-of-scope examples recognised as such",
+            needs_out_of_scope=True,
+        ),
         Metric("macro_f1", "max", _confusion, _macro_f1, "F1 of each label, averaged over labels"),
         Metric(
             "calibration_error",

@@ -65,7 +65,7 @@ def _chrf(scored: Sequence[Scored], scope: Scope) -> Floats:
 
 
 def _character_f(prediction: str, reference: str, order: int = 6, beta: float = 2.0) -> float:
-    said, wanted = prediction.replace(" ", ""), reference.replace(" ", "")
+    said, wanted = "".join(prediction.split()), "".join(reference.split())
     precision, recall = [], []
     for n in range(1, order + 1):
         a, b = _ngrams(said, n), _ngrams(wanted, n)

@@ -43,6 +43,8 @@ class Metric(Struct, frozen=True):
     combine: Callable[[Floats], Floats]
     """Column means (..., n_columns) to values (...)."""
     about: str
+    needs_out_of_scope: bool = False
+    """Whether it says nothing in a use case without an out-of-scope label."""
 
 
 class Task(Protocol):

@@ -66,10 +66,10 @@ class FinetuneTrainer:
             "candidates.model",
             tuned if tuned.exists() else None,
         )
-        head = _head(materials.parent)
+        head = _head(materials.parent).to(encoder.device)
         _freeze(encoder, materials.settings.frozen_layers)
         _train(encoder, head, materials, progress)
-        weights, bias = head.weight.detach().numpy(), head.bias.detach().numpy()
+        weights, bias = (part.detach().cpu().numpy() for part in (head.weight, head.bias))
         held_out, truth = known(materials.validation, materials.labels)
         unseen = encoder.encode([example.input for example in held_out], progress) if held_out else None
         heat = temperature(unseen @ weights.T + bias, truth) if unseen is not None else 1.0
@@ -111,13 +111,14 @@ def _train(encoder: "SentenceEncoder", head: "torch.nn.Linear", materials: Mater
     steps = settings.epochs * math.ceil(len(rows) / settings.batch)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rise_and_fall(steps, settings.warmup))
     chance = np.random.default_rng(materials.seed)
-    targets = torch.from_numpy(truth)
+    targets = torch.from_numpy(truth).to(encoder.device)
+    where = encoder.device.type
     encoder.body.train()
     done = 0
     for epoch in range(settings.epochs):
         for batch in _batches(rows, settings.batch, chance):
             ids, mask = encoder.pad([rows[place] for place in batch])
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=_has_bfloat16()):
+            with torch.autocast(where, dtype=torch.bfloat16, enabled=where == "cuda" or _has_bfloat16()):
                 logits = head(encoder.vectors_of(ids, mask))
             loss = F.cross_entropy(logits.float(), targets[batch])
             optimiser.zero_grad(set_to_none=True)
