@@ -2,6 +2,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from small_project import Ran, run, small_project
 
 

@@ -8,7 +8,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -21,12 +21,28 @@ from lifeloop.project import open_project
 from lifeloop.store.ledger import Ledger
 
 TOPICS = {
-    "sport": "match goal team player coach league stadium score season trophy".split(),
-    "money": "bank stock market shares profit bond trader interest dividend tax".split(),
-    "health": "doctor nurse hospital patient virus vaccine surgery clinic fever drug".split(),
-    "travel": "train ticket airport flight hotel luggage passport station harbour ferry".split(),
+    "sport": ("match", "goal", "team", "player", "coach", "league", "stadium", "score", "season", "trophy"),
+    "money": ("bank", "stock", "market", "shares", "profit", "bond", "trader", "interest", "dividend", "tax"),
+    "health": ("doctor", "nurse", "hospital", "patient", "virus", "vaccine", "surgery", "clinic", "fever", "drug"),
+    "travel": ("train", "ticket", "airport", "flight", "hotel", "luggage", "passport", "station", "harbour", "ferry"),
 }
-FILLER = "the a on of in with today yesterday said report after before new about first".split()
+FILLER = (
+    "the",
+    "a",
+    "on",
+    "of",
+    "in",
+    "with",
+    "today",
+    "yesterday",
+    "said",
+    "report",
+    "after",
+    "before",
+    "new",
+    "about",
+    "first",
+)
 DATA = '[data]\nsource = "data.csv"\n'
 OBJECTIVES = '[[objectives]]\nmetric = "accuracy"\ntarget = 0.5\n[[objectives]]\nmetric = "macro_f1"\nguard = true\n'
 CANDIDATES = '[candidates.majority]\nkind = "majority"\n[candidates.tfidf]\nkind = "features"\n'
@@ -104,12 +120,10 @@ def teach(folder: Path, said: list[tuple[str, str]], first: int = 0) -> None:
     """Record a request for each text, and a person who says what its label is."""
     with ledger_of(folder) as ledger:
         release = ledger.current_release()
-        events = [
-            Event(f"e{n}", time.time(), release.id, release.candidate, release.name, text, "sport", 0.5, 0.01, 0, 0, 0.0)
-            for n, (text, _) in enumerate(said, first)
-        ]
-        given = [Feedback(f"f{n}", f"e{n}", time.time(), "ann", label=label) for n, (_, label) in enumerate(said, first)]
-        ledger.add_served(events, given)
+        by = (release.id, release.candidate, release.name)
+        for number, (text, label) in enumerate(said, first):
+            event = Event(f"e{number}", time.time(), *by, text, "sport", 0.5, 0.01, 0, 0, 0.0)
+            ledger.add_served([event], [Feedback(f"f{number}", event.id, time.time(), "ann", label=label)])
 
 
 def call(*arguments: object) -> Said:
@@ -147,6 +161,26 @@ def lifeloop(*arguments: object, env: dict[str, str] | None = None, **options: A
     process = start(*arguments, env=env, **options)
     out, err = process.communicate(timeout=240)
     return Said(process.returncode, out, err)
+
+
+def alive_in(session: int) -> list[int]:
+    """Return the processes of a session that are alive: all that a command started with `start` has left."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, _, its_session = stat.read_text().rpartition(")")[2].split()[:4]
+            if int(its_session) == session and state != "Z":
+                found.append(int(stat.parent.name))
+    return found
+
+
+def wait_until(there: Callable[[], object], seconds: float = 60.0) -> None:
+    """Wait for something to be so. Raises TimeoutError."""
+    end = time.monotonic() + seconds
+    while not there():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not so after {seconds} s")
+        time.sleep(0.02)
 
 
 def assert_clear(said: Said, *parts: str) -> None:

@@ -133,16 +133,22 @@ def test_what_the_parent_holds_is_not_counted():
     assert held[0]
 
 
-def test_an_interrupt_ends_the_child_too(tmp_path):
+def test_an_interrupt_ends_the_child_at_once(tmp_path):
     marker = tmp_path / "pid"
 
     def press_ctrl_c_once_it_runs() -> None:
         written(marker)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)  # pytest keeps SIGINT to itself
 
-    threading.Thread(target=press_ctrl_c_once_it_runs).start()
-    with pytest.raises(KeyboardInterrupt):
-        run(sleep_beside, str(marker))
+    before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    presser = threading.Thread(target=press_ctrl_c_once_it_runs)
+    presser.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(sleep_beside, str(marker))
+    finally:
+        presser.join()
+        signal.signal(signal.SIGUSR1, before)
     assert is_gone(int(marker.read_text()))
 
 

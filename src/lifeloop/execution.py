@@ -13,8 +13,8 @@ import sys
 import traceback
 from collections.abc import Callable
 from multiprocessing import resource_tracker
-from multiprocessing.context import SpawnProcess
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 

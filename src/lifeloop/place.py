@@ -13,8 +13,17 @@ STATE_FOLDER = ".lifeloop"
 
 
 def ledger_url(folder: Path) -> str:
-    """Return the ledger's URL: LIFELOOP_LEDGER, or SQLite in the project."""
-    return os.environ.get("LIFELOOP_LEDGER") or f"sqlite:///{folder.resolve() / STATE_FOLDER / 'ledger.db'}"
+    """Return the ledger's URL: LIFELOOP_LEDGER, or SQLite in the project. Raises BriefError where that has no URL."""
+    if url := os.environ.get("LIFELOOP_LEDGER"):
+        return url
+    path = folder.resolve() / STATE_FOLDER / "ledger.db"
+    if "?" in str(path):
+        raise BriefError(
+            "a '?' in the folder's path begins the options of a ledger's URL",
+            where=str(folder.resolve()),
+            fix="rename the folder, or set LIFELOOP_LEDGER",
+        )
+    return f"sqlite:///{path}"
 
 
 def vault_url(folder: Path) -> str:

@@ -45,10 +45,10 @@ class Guess(Struct, frozen=True):
 
 
 def guess(rows: Sequence[dict[str, str]], task: str) -> Guess:
-    """Return what the rows suggest. No rows: the usual names."""
-    if not rows:
+    """Return what the rows suggest. No rows, or none with a column: the usual names."""
+    columns = list(max(rows, key=len, default={}))
+    if not columns:
         return Guess(input="text", reference="label" if task in ("classify", "extract") else "answer")
-    columns = list(rows[0])
     values = {column: [row.get(column, "") or "" for row in rows] for column in columns}
     split = next((c for c in columns if c.lower() in SPLIT_NAMES and _are_splits(values[c])), "")
     identifier = next((c for c in columns if c.lower() in ("id", "uid", "uuid", "row_id") and _unique(values[c])), "")
@@ -308,4 +308,5 @@ min_feedback = 20       # new feedback that makes another cycle worth running
 
 
 def _q(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)  # a JSON string is a TOML basic string
+    """Return a text as a TOML basic string: a JSON string, but for DEL and for what would look like a comment."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f").replace("  # ", "  \\u0023 ")

@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from small_project import CANDIDATES, DATA, OBJECTIVES, REST, brief, edit, ledger_of, run, small_project, teach, texts
 
 from lifeloop.core.data import SPLITS, Dataset
 from lifeloop.core.errors import GateError, ModelError, StoreError
@@ -13,6 +12,7 @@ from lifeloop.lifecycle.cycle import make_plan
 from lifeloop.lifecycle.history import compare_candidates, cycle_record, why
 from lifeloop.project import open_project
 from lifeloop.store.tables import from_parquet, table_to_examples
+from small_project import CANDIDATES, DATA, OBJECTIVES, REST, brief, edit, ledger_of, run, small_project, teach, texts
 
 UNREACHED = OBJECTIVES.replace("0.5", "0.999")
 
@@ -85,13 +85,15 @@ def test_a_changed_gate_starts_a_cycle_that_tries_nobody_again(finished, first):
     assert again.result.verdict.trials["challenger/test/clean"] == first.result.verdict.trials["challenger/test/clean"]
 
 
-def test_the_champion_alone_is_neither_better_nor_cheaper_than_itself(finished, first):
+def test_the_champion_is_never_promoted_over_itself(finished, first):
     edit(finished, rest=REST + "[gate]\neffect = 0.05\n")
 
-    verdict = run(finished).result.verdict
+    ran = run(finished)
 
-    assert (verdict.decision, verdict.champion_is_baseline) == ("reject", False)
+    verdict = ran.result.verdict
     assert verdict.challenger == verdict.champion == first.result.verdict.challenger
+    assert verdict.decision != "promote" and not ran.result.released
+    assert verdict.trials["challenger/test/clean"] == verdict.trials["champion/test/clean"]
 
 
 def test_a_brief_that_goes_back_is_a_cycle_of_its_own(finished, first):
@@ -189,7 +191,7 @@ members = ["tfidf", "local"]
     assert "not one of" in failures["far"]
     assert failures["both"] == "it is made from local, which failed"
     assert {notice.subject for notice in ran.notices if notice.kind == "failed"} == {"local", "far", "both"}
-    assert ran.result.verdict.decision == "reject"
+    assert ran.result.verdict.challenger_name == "tfidf"
 
 
 def test_without_the_baseline_there_is_nothing_to_compare_with(tmp_path):
@@ -263,7 +265,7 @@ def test_a_broken_guard_is_rejected(finished):
     verdict = run(finished).result.verdict
 
     assert (verdict.challenger_name, verdict.champion_name) == ("majority", "tfidf")
-    assert [(each.metric, each.state) for each in verdict.guards][0] == ("macro_f1", "broken")
+    assert next((each.metric, each.state) for each in verdict.guards) == ("macro_f1", "broken")
     assert verdict.decision == "reject"
     assert "breaks the guard on macro_f1" in verdict.reason
 
@@ -303,8 +305,10 @@ def test_a_dataset_that_the_vault_lost_is_made_again_with_the_same_id(finished, 
 
 def test_a_damaged_artifact_is_never_used_and_says_how_to_mend_it(finished):
     with ledger_of(finished) as ledger:
-        dataset = open_project(finished).open_vault().get_value(
-            next(row.output for row in ledger.runs() if row.stage == "refine"), Dataset
+        dataset = (
+            open_project(finished)
+            .open_vault()
+            .get_value(next(row.output for row in ledger.runs() if row.stage == "refine"), Dataset)
         )
     path = artifact(finished, dataset.tables["validation"])
     path.write_bytes(path.read_bytes()[:-1] + b"?")
@@ -322,7 +326,7 @@ def test_a_damaged_artifact_is_never_used_and_says_how_to_mend_it(finished):
 def test_lineage_walks_from_production_back_to_the_brief(finished, first):
     steps = why(open_project(finished))
 
-    assert [step.what for step in steps][0] == "release"
+    assert next(step.what for step in steps) == "release"
     assert steps[0].id == first.result.released
     assert [step.what for step in steps][-3:] == ["dataset", "source", "brief"]
     assert {step.id for step in steps if step.what == "trial"} == set(first.result.verdict.trials.values())

@@ -1,36 +1,11 @@
 import msgspec
 import numpy as np
 import pytest
-from verdict_scene import a_comparison, a_trial, evidence, measured, share
+from verdict_scene import ACCURACY, BETTER, GOOD, OPEN, SAME, WORSE, a_comparison, judge, measured, share
 
-from lifeloop.core.brief import Gate, Objective
+from lifeloop.core.brief import Objective
 from lifeloop.core.content import canonical
-from lifeloop.core.evidence import Comparison, MetricValue, Verdict
-from lifeloop.stages.decide import decide
-
-GATE = Gate(effect=0.03, margin=0.01)
-ACCURACY = Objective("accuracy", target=0.8)
-DIRECTIONS = {"accuracy": "max", "calibration_error": "min", "p95_ms": "min", "macro_f1": "max", "out_of_scope_recall": "max"}
-
-GOOD = share("accuracy", 900, 1000)
-BETTER, SAME, WORSE = a_comparison(60, 20), a_comparison(4, 4), a_comparison(20, 60)
-OPEN = a_comparison(90, 70)
-"""Between -0.5 and 4.5 points: it may be better by more than the effect, and may be worse."""
-
-
-def judge(
-    *comparisons: Comparison,
-    objectives: tuple[Objective, ...] = (ACCURACY,),
-    metrics: tuple[MetricValue, ...] = (GOOD,),
-    champion_metrics: tuple[MetricValue, ...] = (GOOD,),
-    usd: tuple[float, float] = (1.0, 1.0),
-    p95_ms: tuple[float, float] = (20.0, 20.0),
-    gate: Gate = GATE,
-) -> Verdict:
-    challenger = a_trial("challenger", *metrics, usd=usd[0], p95_ms=p95_ms[0])
-    champion = a_trial("champion", *champion_metrics, usd=usd[1], p95_ms=p95_ms[1])
-    return decide(evidence(challenger, champion, *comparisons), objectives, DIRECTIONS, gate)
-
+from lifeloop.core.evidence import MetricValue, Verdict
 
 # better, as good and cheaper, neither, not yet known
 

@@ -1,7 +1,6 @@
 import msgspec
 import pytest
-from test_decide import BETTER, WORSE, judge
-from verdict_scene import standing
+from verdict_scene import BETTER, WORSE, judge, standing
 
 from lifeloop.core.brief import Release as Section
 from lifeloop.core.content import content_id

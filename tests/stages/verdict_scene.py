@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from lifeloop.core.evidence import Comparison, Measurements, MetricValue, Standing, Trial
-from lifeloop.stages.decide import Evidence
+from lifeloop.core.brief import Gate, Objective
+from lifeloop.core.evidence import Comparison, Measurements, MetricValue, Standing, Trial, Verdict
+from lifeloop.stages.decide import Evidence, decide
 from lifeloop.stats.proportions import clopper_pearson, mcnemar_exact, tango_interval
 
 
@@ -73,3 +74,27 @@ def standing(name: str, accuracy: float | None, usd: float = 1.0, p95_ms: float 
     if accuracy is None:
         return Standing(name, f"id of {name}", None, failure="its process was ended by SIGKILL")
     return Standing(name, f"id of {name}", a_trial(name, share("accuracy", round(accuracy * 1000), 1000), usd=usd, p95_ms=p95_ms))
+
+
+GATE = Gate(effect=0.03, margin=0.01)
+ACCURACY = Objective("accuracy", target=0.8)
+DIRECTIONS = {"accuracy": "max", "calibration_error": "min", "p95_ms": "min", "macro_f1": "max", "out_of_scope_recall": "max"}
+
+GOOD = share("accuracy", 900, 1000)
+BETTER, SAME, WORSE = a_comparison(60, 20), a_comparison(4, 4), a_comparison(20, 60)
+OPEN = a_comparison(90, 70)
+"""Between -0.5 and 4.5 points: it may be better by more than the effect, and may be worse."""
+
+
+def judge(
+    *comparisons: Comparison,
+    objectives: tuple[Objective, ...] = (ACCURACY,),
+    metrics: tuple[MetricValue, ...] = (GOOD,),
+    champion_metrics: tuple[MetricValue, ...] = (GOOD,),
+    usd: tuple[float, float] = (1.0, 1.0),
+    p95_ms: tuple[float, float] = (20.0, 20.0),
+    gate: Gate = GATE,
+) -> Verdict:
+    challenger = a_trial("challenger", *metrics, usd=usd[0], p95_ms=p95_ms[0])
+    champion = a_trial("champion", *champion_metrics, usd=usd[1], p95_ms=p95_ms[1])
+    return decide(evidence(challenger, champion, *comparisons), objectives, DIRECTIONS, gate)

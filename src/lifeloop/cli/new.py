@@ -43,18 +43,45 @@ def command(folder: Path, name: str, task: str, data: Path | None, encoding: str
     place = folder / name
     if (place / "lifeloop.toml").exists():
         raise BriefError("there is a project here already", where=str(place), fix="choose another name, or edit it")
+    _check_encoding(encoding)
     rows = source_for(data).sample(data, encoding, SAMPLE) if data else []
     found = scaffold.guess(rows, task)
     source = os.path.relpath(data.resolve(), place.resolve()) if data else "data.csv"
     text = scaffold.brief(name, task, source, found)
     if encoding != "utf-8":
         text = text.replace("[data]\n", f'[data]\nencoding = "{encoding}"\n')
+    _check_characters(text, data)
     parse_brief(text)  # a scaffold that does not parse is our fault, and must not reach anybody
     files = {"lifeloop.toml": text, ".gitignore": ".lifeloop/\n", **scaffold.prompts(task)}
     for path, content in files.items():
         (place / path).parent.mkdir(parents=True, exist_ok=True)
         (place / path).write_text(content, encoding="utf-8")
     _say(place, found, data)
+
+
+def _check_encoding(encoding: str) -> None:
+    from lifeloop.core.errors import BriefError
+
+    try:
+        b"".decode(encoding)
+    except (LookupError, UnicodeError):
+        raise BriefError(
+            f"there is no encoding {encoding!r}", where="--encoding", fix='write "utf-8" or "cp1252", say'
+        ) from None
+
+
+def _check_characters(text: str, data: Path | None) -> None:
+    """Raise DataError where a name from the data cannot be written: bytes that are not valid come as surrogates."""
+    from lifeloop.core.errors import DataError
+
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise DataError(
+            "the file's name or a column's is not valid text",
+            where=repr(str(data)),
+            fix="name the data's encoding with --encoding, or rename it",
+        ) from None
 
 
 def _say(place: Path, found: object, data: Path | None) -> None:

@@ -52,6 +52,8 @@ class Encoder:
 
     def answer(self, requests: Sequence[Request]) -> list[Answer]:
         """Return the likeliest label of each text."""
+        if not requests:  # the tokeniser wants a text at least
+            return []
         vectors = self._encoder.encode([request.text for request in requests])
         return linear.answers(vectors @ self._weights.T + self._bias, self._labels)
 

@@ -1,0 +1,199 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from lifeloop.core.errors import BriefError
+from lifeloop.project import Project, baseline_name, directions, ledger_url, open_project
+
+BRIEF = """
+[project]
+name = "support"
+task = "classify"
+[data]
+source = "data.csv"
+[[objectives]]
+metric = "accuracy"
+target = 0.9
+[[objectives]]
+metric = "p95_ms"
+target = 50
+[[objectives]]
+metric = "calibration_error"
+guard = true
+[candidates.tfidf]
+kind = "features"
+[candidates.floor]
+kind = "majority"
+[candidates.api]
+kind = "remote"
+url = "http://127.0.0.1:9/v1"
+model = "m"
+prompt = "short"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("LIFELOOP_LEDGER", "LIFELOOP_VAULT"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "lifeloop.toml").write_text(BRIEF)
+    prompt = tmp_path / "prompts" / "short"
+    prompt.mkdir(parents=True)
+    (prompt / "system.md").write_text("{{ instructions }}\n")
+    (prompt / "user.md").write_text("Mail: {{ text }}\n")
+    return tmp_path
+
+
+def rewrite(folder: Path, old: str, new: str) -> Project:
+    path = folder / "lifeloop.toml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    return open_project(folder)
+
+
+def test_a_project_is_its_brief_its_prompts_and_where_its_state_is(folder):
+    project = open_project(folder)
+    assert project.brief.project.name == "support"
+    assert project.brief_text == BRIEF
+    assert project.prompts["short"].user == "Mail: {{ text }}\n"
+    assert project.ledger_url == f"sqlite:///{folder}/.lifeloop/ledger.db"
+    assert project.vault_url == f"{folder}/.lifeloop/vault"
+    assert not project.state.exists()  # opening writes nothing
+
+
+def test_ledger_and_vault_are_made_on_first_use(folder):
+    project = open_project(folder)
+    ledger = project.open_ledger()
+    assert ledger.cycles() == []
+    ledger.close()
+    vault = project.open_vault()
+    assert vault.get(vault.put(b"x")) == b"x"
+    assert (folder / ".lifeloop" / "ledger.db").exists()
+
+
+def test_a_team_points_both_elsewhere(folder, monkeypatch):
+    monkeypatch.setenv("LIFELOOP_LEDGER", "postgresql://db/x")
+    monkeypatch.setenv("LIFELOOP_VAULT", "s3://bucket/x")
+    project = open_project(folder)
+    assert (project.ledger_url, project.vault_url) == ("postgresql://db/x", "s3://bucket/x")
+
+
+def test_a_folder_is_known_by_its_full_path(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert open_project(Path()).folder == folder
+    assert ledger_url(Path()) == f"sqlite:///{folder}/.lifeloop/ledger.db"
+
+
+def test_whether_more_is_better_depends_on_the_metric(folder):
+    assert directions(open_project(folder).brief) == {"accuracy": "max", "p95_ms": "min", "calibration_error": "min"}
+
+
+def test_the_baseline_is_the_one_named_or_the_simplest(folder):
+    assert baseline_name(open_project(folder).brief) == "floor"
+    assert baseline_name(rewrite(folder, "[candidates.tfidf]", '[gate]\nbaseline = "tfidf"\n[candidates.tfidf]').brief) == "tfidf"
+
+
+def test_without_a_simple_one_the_first_is_the_baseline(folder):
+    assert baseline_name(rewrite(folder, 'kind = "majority"', 'kind = "features"').brief) == "tfidf"
+
+
+# what can be wrong
+
+WRONG = {
+    "a task that is not installed": ('task = "classify"', 'task = "clasify"', "lifeloop.toml: project.task", "'classify'"),
+    "a metric of another task": ('"accuracy"', '"token_f1"', "lifeloop.toml: objectives[0].metric", "accuracy"),
+    "a first objective that is no quality": ('"accuracy"', '"p50_ms"', "lifeloop.toml: objectives[0].metric", "quality metric"),
+    "a kind that is not installed": ('kind = "features"', 'kind = "feature"', "lifeloop.toml: candidates.tfidf.kind", "'features'"),
+    "a kind of another task": ('kind = "majority"', 'kind = "gazetteer"', "lifeloop.toml: candidates.floor.kind", "extract"),
+    "a setting that there is not": ('kind = "features"', 'kind = "features"\nngrams = 1', "lifeloop.toml: candidates.tfidf.ngrams", ""),
+    "a setting of the wrong type": ('kind = "features"', 'kind = "features"\nc = "x"', "lifeloop.toml: candidates.tfidf.c", ""),
+    "a setting that is missing": ('model = "m"\n', "", "lifeloop.toml: candidates.api.model", "add `model"),
+    "an adaptation that is not installed": (
+        "[candidates.floor]",
+        '[candidates.tuned]\nparent = "tfidf"\nadapt = "finetun"\n[candidates.floor]',
+        "lifeloop.toml: candidates.tuned.adapt",
+        "'finetune'",
+    ),
+    "a setting that an adaptation has not": (
+        "[candidates.floor]",
+        '[candidates.tuned]\nparent = "tfidf"\nadapt = "finetune"\nepoch = 1\n[candidates.floor]',
+        "lifeloop.toml: candidates.tuned.epoch",
+        "`epochs`",
+    ),
+    "a cascade of one": (
+        "[candidates.floor]",
+        '[candidates.one]\nkind = "cascade"\nmembers = ["tfidf"]\n[candidates.floor]',
+        "lifeloop.toml: candidates.one.members",
+        "",
+    ),
+    "a prompt outside the folder": ('prompt = "short"', 'prompt = "../../etc"', "lifeloop.toml", "folder in prompts/"),
+    "a hidden prompt": ('prompt = "short"', 'prompt = ".git"', "lifeloop.toml", "folder in prompts/"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "where", "remedy"), WRONG.values(), ids=WRONG)
+def test_a_wrong_name_in_the_brief_is_found_before_anything_runs(folder, old, new, where, remedy):
+    with pytest.raises(BriefError) as caught:
+        rewrite(folder, old, new)
+    assert caught.value.where == where
+    assert remedy in caught.value.fix
+    assert caught.value.fix
+
+
+def test_a_folder_without_a_brief_says_how_to_make_one(tmp_path):
+    with pytest.raises(BriefError, match="there is no brief here") as caught:
+        open_project(tmp_path)
+    assert caught.value.where == str(tmp_path / "lifeloop.toml")
+    assert "lifeloop new" in caught.value.fix
+
+
+@pytest.mark.parametrize("part", ["system", "user"])
+def test_a_prompt_that_is_missing_names_the_file(folder, part):
+    (folder / "prompts" / "short" / f"{part}.md").unlink()
+    with pytest.raises(BriefError, match="no such file") as caught:
+        open_project(folder)
+    assert caught.value.where.endswith(f"prompts/short/{part}.md")
+
+
+@pytest.mark.parametrize("name", ["lifeloop.toml", "prompts/short/user.md"])
+def test_a_file_that_is_not_utf_8_says_so(folder, name):
+    (folder / name).write_bytes(b"\xff\xfe text")
+    with pytest.raises(BriefError, match="cannot be read") as caught:
+        open_project(folder)
+    assert caught.value.where.endswith(name)
+
+
+def test_a_brief_that_is_a_folder_says_so(folder):
+    (folder / "lifeloop.toml").unlink()
+    (folder / "lifeloop.toml").mkdir()
+    with pytest.raises(BriefError, match="cannot be read"):
+        open_project(folder)
+
+
+@pytest.mark.parametrize(
+    ("part", "template", "says"),
+    [
+        ("user", "Answer.", "the input is not in the user prompt"),
+        ("user", "{{ txt }}", "'txt' is undefined"),
+        ("user", "{{ text", "the template fails"),
+        ("user", "{{ text }} {{ 1 / 0 }}", "division by zero"),
+        ("system", "{{ text }}", "'text' is undefined"),
+        ("system", "{{ labels.append('x') }}", "the template fails"),
+        ("system", "{{ ''.__class__.__mro__[1].__subclasses__() }}", "unsafe"),
+        ("system", "{% include '/etc/passwd' %}", "the template fails"),
+    ],
+)
+def test_a_slip_in_a_template_is_found_before_anything_is_spent(folder, part, template, says):
+    (folder / "prompts" / "short" / f"{part}.md").write_text(template)
+    with pytest.raises(BriefError) as caught:
+        open_project(folder)
+    assert says in caught.value.what
+    assert caught.value.where == f"prompts/short/{part}.md"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_brief_that_may_not_be_read_says_so(folder):
+    (folder / "lifeloop.toml").chmod(0)
+    with pytest.raises(BriefError, match="cannot be read"):
+        open_project(folder)
