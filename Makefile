@@ -1,7 +1,7 @@
 # `make demo` runs the main job, `make test` the tests. Both make their own .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 GPU := $(shell command -v nvidia-smi 2>/dev/null)
 
 .PHONY: demo test test-fast lint format bench docs clean

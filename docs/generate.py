@@ -18,6 +18,7 @@ from lifeloop.core import brief
 from lifeloop.core.evidence import OPERATIONAL
 
 HERE = Path(__file__).parent
+WIDE: dict[str, Any] = {"max_content_width": 100, "terminal_width": 100}
 NOTE = "<!-- Written by docs/generate.py from the code; edit that instead. -->\n"
 
 
@@ -29,12 +30,12 @@ def main() -> None:
 
 def commands() -> str:
     """Return the help of every command as Markdown."""
-    root = click.Context(lifeloop, info_name="lifeloop", max_content_width=100, terminal_width=100)
+    root = click.Context(lifeloop, **(lifeloop.context_settings | {"info_name": "lifeloop", **WIDE}))
     parts = [NOTE, "# Commands\n", _fenced(lifeloop.get_help(root))]
     for name in COMMANDS:
         command = lifeloop.get_command(root, name)
         assert command is not None
-        context = click.Context(command, info_name=name, parent=root, max_content_width=100, terminal_width=100)
+        context = click.Context(command, parent=root, **({"info_name": name} | WIDE))
         parts += [f"## lifeloop {name}\n", _fenced(command.get_help(context))]
     return "\n".join(parts)
 

@@ -43,7 +43,8 @@ FILLER = (
     "about",
     "first",
 )
-DATA = '[data]\nsource = "data.csv"\n'
+SOURCE = '[data]\nsource = "data.csv"\n'
+DATA = SOURCE + "splits = { train = 0.6, validation = 0.2, test = 0.2, guard = 0.0 }\n"
 OBJECTIVES = '[[objectives]]\nmetric = "accuracy"\ntarget = 0.5\n[[objectives]]\nmetric = "macro_f1"\nguard = true\n'
 CANDIDATES = '[candidates.majority]\nkind = "majority"\n[candidates.tfidf]\nkind = "features"\n'
 REST = '[release]\nfallback = ["majority"]\n[monitor]\nmin_feedback = 5\n'

@@ -91,7 +91,10 @@ def test_whether_more_is_better_depends_on_the_metric(folder):
 
 def test_the_baseline_is_the_one_named_or_the_simplest(folder):
     assert baseline_name(open_project(folder).brief) == "floor"
-    assert baseline_name(rewrite(folder, "[candidates.tfidf]", '[gate]\nbaseline = "tfidf"\n[candidates.tfidf]').brief) == "tfidf"
+    assert (
+        baseline_name(rewrite(folder, "[candidates.tfidf]", '[gate]\nbaseline = "tfidf"\n[candidates.tfidf]').brief)
+        == "tfidf"
+    )
 
 
 def test_without_a_simple_one_the_first_is_the_baseline(folder):
@@ -101,13 +104,43 @@ def test_without_a_simple_one_the_first_is_the_baseline(folder):
 # what can be wrong
 
 WRONG = {
-    "a task that is not installed": ('task = "classify"', 'task = "clasify"', "lifeloop.toml: project.task", "'classify'"),
+    "a task that is not installed": (
+        'task = "classify"',
+        'task = "clasify"',
+        "lifeloop.toml: project.task",
+        "'classify'",
+    ),
     "a metric of another task": ('"accuracy"', '"token_f1"', "lifeloop.toml: objectives[0].metric", "accuracy"),
-    "a first objective that is no quality": ('"accuracy"', '"p50_ms"', "lifeloop.toml: objectives[0].metric", "quality metric"),
-    "a kind that is not installed": ('kind = "features"', 'kind = "feature"', "lifeloop.toml: candidates.tfidf.kind", "'features'"),
-    "a kind of another task": ('kind = "majority"', 'kind = "gazetteer"', "lifeloop.toml: candidates.floor.kind", "extract"),
-    "a setting that there is not": ('kind = "features"', 'kind = "features"\nngrams = 1', "lifeloop.toml: candidates.tfidf.ngrams", ""),
-    "a setting of the wrong type": ('kind = "features"', 'kind = "features"\nc = "x"', "lifeloop.toml: candidates.tfidf.c", ""),
+    "a first objective that is no quality": (
+        '"accuracy"',
+        '"p50_ms"',
+        "lifeloop.toml: objectives[0].metric",
+        "quality metric",
+    ),
+    "a kind that is not installed": (
+        'kind = "features"',
+        'kind = "feature"',
+        "lifeloop.toml: candidates.tfidf.kind",
+        "'features'",
+    ),
+    "a kind of another task": (
+        'kind = "majority"',
+        'kind = "gazetteer"',
+        "lifeloop.toml: candidates.floor.kind",
+        "extract",
+    ),
+    "a setting that there is not": (
+        'kind = "features"',
+        'kind = "features"\nngrams = 1',
+        "lifeloop.toml: candidates.tfidf.ngrams",
+        "",
+    ),
+    "a setting of the wrong type": (
+        'kind = "features"',
+        'kind = "features"\nc = "x"',
+        "lifeloop.toml: candidates.tfidf.c",
+        "",
+    ),
     "a setting that is missing": ('model = "m"\n', "", "lifeloop.toml: candidates.api.model", "add `model"),
     "an adaptation that is not installed": (
         "[candidates.floor]",
@@ -128,6 +161,7 @@ WRONG = {
         "",
     ),
     "a prompt outside the folder": ('prompt = "short"', 'prompt = "../../etc"', "lifeloop.toml", "folder in prompts/"),
+    "a prompt that climbs out": ('prompt = "short"', 'prompt = "a/../../etc"', "lifeloop.toml", "folder in prompts/"),
     "a hidden prompt": ('prompt = "short"', 'prompt = ".git"', "lifeloop.toml", "folder in prompts/"),
 }
 

@@ -14,6 +14,7 @@ from small_project import (
     CANDIDATES,
     DATA,
     OBJECTIVES,
+    SOURCE,
     assert_clear,
     call,
     edit,
@@ -105,7 +106,7 @@ def test_a_brief_that_cannot_be_read(project, written, parts):
         ),
         ({"candidates": CANDIDATES + '[candidates.a]\nparent = "tfidf"\nadapt = "bend"\n'}, ["a.adapt", "'bend'"]),
         ({"rest": '[gate]\nbaseline = "nobody"\n'}, ["gate.baseline", "'nobody'", "majority, tfidf"]),
-        ({"data": DATA + "splits = { train = 0.9, validation = 0.9 }\n"}, ["data.splits", "add up to"]),
+        ({"data": SOURCE + "splits = { train = 0.9, validation = 0.9 }\n"}, ["data.splits", "add up to"]),
         ({"data": '[data]\nsource = "absent.csv"\n'}, ["absent.csv", "no such file", "did you mean 'data.csv'?"]),
         (
             {"data": DATA + 'input = "txt"\n'},
@@ -176,7 +177,6 @@ def test_a_prompt_is_the_name_of_a_folder_and_no_way_out_of_it(project):
         ("text,label\nhello,a\n".encode("utf-16"), ["data.csv", "utf-16"]),
         ("text,label\n" + "".join(f"text {n},only\n" for n in range(50)), ["'only'", "two labels or more"]),
         ("text,label\n" + "".join(f"text {n},\n" for n in range(50)), ["none of 50 rows can be used", "data.csv:2"]),
-        ("text,label\none,a\ntwo,b\nthree,a\nfour,b\n", ["no row is left for", "data.splits"]),
     ],
 )
 def test_data_that_cannot_be_used(project, written, parts):
@@ -186,6 +186,13 @@ def test_data_that_cannot_be_used(project, written, parts):
 
     assert_clear(said, *parts)
     assert_clear(call("-C", project, "run"), *parts)
+
+
+def test_too_few_rows_for_a_split(project):
+    write_csv(project / "data.csv", texts(16))
+    edit(project, data=SOURCE + "splits = { train = 0.97, validation = 0.01, test = 0.01, guard = 0.01 }\n")
+
+    assert_clear(call("-C", project, "plan"), "data.splits", "no row is left for validation and test", "train 0.97")
 
 
 def test_a_source_that_is_no_table_says_which_endings_are(project):

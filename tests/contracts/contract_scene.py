@@ -25,7 +25,9 @@ ENTITIES = {"Ann Lee": "person", "Bob": "person", "Paris": "location"}
 
 
 def classify_pairs() -> list[tuple[str, str]]:
-    texts = [(f"{text} {word}", topic) for topic, texts in TOPICS.items() for text in texts for word in ("now", "please")]
+    texts = [
+        (f"{text} {word}", topic) for topic, texts in TOPICS.items() for text in texts for word in ("now", "please")
+    ]
     return sorted(texts)
 
 
@@ -35,7 +37,10 @@ def extract_pairs() -> list[tuple[str, str]]:
     def found(text: str) -> str:
         places = [(text.find(name), name, kind) for name, kind in ENTITIES.items() if name in text]
         return json.dumps(
-            [{"type": kind, "text": name, "start": start, "end": start + len(name)} for start, name, kind in sorted(places)]
+            [
+                {"type": kind, "text": name, "start": start, "end": start + len(name)}
+                for start, name, kind in sorted(places)
+            ]
         )
 
     return [(text, found(text)) for text in PEOPLE]

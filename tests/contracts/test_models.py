@@ -72,8 +72,13 @@ def test_every_kind_that_is_installed_is_held_to_the_contract():
     assert {name.partition(",")[0] for name in SCENES} == set(plugins.names("models"))
 
 
-@pytest.fixture(scope="module", params=[pytest.param(n, marks=pytest.mark.slow) if n.partition(",")[0] in SLOW else n for n in SCENES])
-def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Scene, Id, Callable]]:
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(n, marks=pytest.mark.slow) if n.partition(",")[0] in SLOW else n for n in SCENES],
+)
+def made(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Scene, Id, Callable]]:
     package = SLOW.get(request.param.partition(",")[0])
     if package and not (find_spec(package) and find_spec("torch" if package == ENCODER else "xllamacpp")):
         pytest.skip(f"{package} and its engine are not installed")

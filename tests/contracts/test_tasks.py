@@ -17,7 +17,11 @@ from lifeloop.tasks.task import Scope, Task
 
 REFERENCES = {
     "classify": ["billing", "delivery", "other"],
-    "extract": ["[]", '[{"type":"person","text":"Ann","start":0,"end":3}]', '[{"type":"place","text":"Rome","start":1,"end":5}]'],
+    "extract": [
+        "[]",
+        '[{"type":"person","text":"Ann","start":0,"end":3}]',
+        '[{"type":"place","text":"Rome","start":1,"end":5}]',
+    ],
     "generate": ["It comes on Monday.", "No.", "Yes, of course"],
     "chat": ["It comes on Monday.", "No.", "Yes, of course"],
 }
@@ -66,7 +70,11 @@ def test_any_output_is_read_or_refused_and_every_metric_stays_in_range(data):
         labels = task.labels(references)
         outputs = st.one_of(any_text, st.sampled_from(references))
         confidences = st.none() | st.floats(0, 1)
-        said = data.draw(st.lists(st.tuples(st.sampled_from(references), outputs, confidences, st.booleans()), min_size=1, max_size=8))
+        said = data.draw(
+            st.lists(
+                st.tuples(st.sampled_from(references), outputs, confidences, st.booleans()), min_size=1, max_size=8
+            )
+        )
         examples = [Example(str(n), "text", reference, "") for n, (reference, *_) in enumerate(said)]
         answers = [Answer(output, confidence, error="late" if fails else "") for _, output, confidence, fails in said]
         items = read(task, examples, answers, Scope(labels, "other"))

@@ -98,7 +98,9 @@ def test_nothing_in_training_can_name_the_splits_that_only_evaluation_reads():
         "[importlib.import_module(f'lifeloop.training.{m.name}') for m in pkgutil.iter_modules(t.__path__)]\n"
         "print('lifeloop.store.datasets' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "False\n"
+    assert (
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "False\n"
+    )
 
 
 def test_the_same_materials_give_the_same_files(case, tmp_path):

@@ -75,23 +75,44 @@ WRONG = {
     "unknown key like nothing there is": ("[gate]", "[gate]\nzzz = 1", "gate.zzz", "remove it"),
     "a text for a number": ("target = 0.9", 'target = "high"', "objectives[0].target", "value of that kind"),
     "a number for a text": ('source = "data.csv"', "source = 3", "data.source", "value of that kind"),
-    "a number for a table": ("splits = { train = 0.6, validation = 0.2, test = 0.15, guard = 0.05 }", "splits = 3", "data.splits", "value of that kind"),
+    "a number for a table": (
+        "splits = { train = 0.6, validation = 0.2, test = 0.15, guard = 0.05 }",
+        "splits = 3",
+        "data.splits",
+        "value of that kind",
+    ),
     "a share beyond 1": ("train = 0.6", "train = 1.6", "data.splits.train", "value of that kind"),
     "a confidence of 0": ("[gate]", "[gate]\nconfidence = 0", "gate.confidence", "value of that kind"),
     "not one of the words allowed": ("[data]", '[data]\nformat = "xls"', "data.format", "value of that kind"),
     "a missing key": ('task = "classify"', "", "project.task", "add `task"),
     "a missing key of a section": ('source = "data.csv"', "", "data.source", "add `source"),
     "an objective without a target": ("guard = true", "", "objectives[1].target", "add `target = NUMBER`"),
-    "a first objective that is a guard alone": ("target = 0.9", "guard = true", "objectives[0].target", "put an objective"),
+    "a first objective that is a guard alone": (
+        "target = 0.9",
+        "guard = true",
+        "objectives[0].target",
+        "put an objective",
+    ),
     "a project's name with spaces": ('name = "support"', 'name = "My Support"', "project.name", "lower-case"),
     "a candidate's name with capitals": ("[candidates.tfidf]", "[candidates.TFIDF]", "candidates", "lower-case"),
     "splits that do not add up": ("train = 0.6", "train = 0.7", "data.splits", "{ train = 0.6"),
-    "a split that is needed and empty": ("test = 0.15, guard = 0.05", "test = 0.0, guard = 0.2", "data.splits.test", "needed"),
+    "splits that leave some out": ("train = 0.6", "train = 0.5", "data.splits", "{ train = 0.6"),
+    "a split that is needed and empty": (
+        "test = 0.15, guard = 0.05",
+        "test = 0.0, guard = 0.2",
+        "data.splits.test",
+        "needed",
+    ),
     "neither kind nor parent": ('kind = "features"', "", "candidates.tfidf", 'kind = "features"'),
     "kind and adapt": ('adapt = "finetune"', 'adapt = "finetune"\nkind = "features"', "candidates.tuned", "parent"),
     "an adapted candidate without a parent": ('parent = "tfidf"', "", "candidates.tuned.parent", "NAME"),
     "a parent that there is not": ('parent = "tfidf"', 'parent = "tfid"', "candidates.tuned.parent", "'tfidf'"),
-    "a parent that is no name": ('kind = "features"', 'kind = "features"\nparent = 3', "candidates.tfidf.parent", "NAME"),
+    "a parent that is no name": (
+        'kind = "features"',
+        'kind = "features"\nparent = 3',
+        "candidates.tfidf.parent",
+        "NAME",
+    ),
     "its own parent": ('parent = "tfidf"', 'parent = "tuned"', "candidates.tuned.parent", None),
     "an unknown member": ('"majority", "tfidf"', '"majority", "tfdif"', "candidates.both.members", "'tfidf'"),
     "a member that is no text": ('"majority", "tfidf"', '"majority", 3', "candidates.both.members", "name one of"),
@@ -135,7 +156,9 @@ def test_at_least_one_objective_and_one_candidate_are_wanted(section):
     kept = GOOD.partition("[[objectives]]")[0]
     rest = "[candidates.a]\nkind='majority'" if section == "objectives" else "[[objectives]]\nmetric='a'\ntarget=1"
     with pytest.raises(BriefError) as caught:
-        parse_brief(f"{section} = {'[]' if section == 'objectives' else '{}'}\n{kept}\n{rest}".replace("candidates = {}", ""))
+        parse_brief(
+            f"{section} = {'[]' if section == 'objectives' else '{}'}\n{kept}\n{rest}".replace("candidates = {}", "")
+        )
     assert section in caught.value.where
 
 

@@ -12,7 +12,7 @@ from lifeloop.lifecycle.cycle import make_plan
 from lifeloop.lifecycle.history import compare_candidates, cycle_record, why
 from lifeloop.project import open_project
 from lifeloop.store.tables import from_parquet, table_to_examples
-from small_project import CANDIDATES, DATA, OBJECTIVES, REST, brief, edit, ledger_of, run, small_project, teach, texts
+from small_project import CANDIDATES, OBJECTIVES, REST, brief, edit, ledger_of, run, small_project, teach, texts
 
 UNREACHED = OBJECTIVES.replace("0.5", "0.999")
 
@@ -220,8 +220,7 @@ def test_where_every_candidate_fails_the_error_says_why_of_each(tmp_path):
 
 
 def test_candidates_beyond_the_budget_of_time_are_not_tried_and_stay_so(tmp_path):
-    data = DATA + "splits = { train = 0.6, validation = 0.2, test = 0.2, guard = 0.0 }\n"
-    folder = small_project(tmp_path / "news", brief(data=data, rest="[budget]\nminutes = 0.001\n"))
+    folder = small_project(tmp_path / "news", brief(rest="[budget]\nminutes = 0.001\n"))
 
     first, again = run(folder).result, run(folder).result
 
@@ -274,12 +273,12 @@ def test_a_broken_guard_is_rejected(finished):
 
 
 def test_a_trial_that_the_vault_lost_is_made_again_once(finished, first):
-    lost = first.result.verdict.trials["challenger/guard/clean"]
+    lost = first.result.verdict.trials["challenger/test/typos"]
     artifact(finished, lost).unlink()
 
     once, twice = run(finished), run(finished)
 
-    assert once.subjects("done") == ["evaluate try guard clean challenger", "decide verdict"]
+    assert once.subjects("done") == ["evaluate try test typos challenger", "decide verdict"]
     assert not twice.subjects("done"), "what was made again is kept like anything else"
     assert twice.result.verdict_id == once.result.verdict_id
     assert once.result.verdict.decision == first.result.verdict.decision

@@ -20,20 +20,18 @@ from lifeloop.core.evidence import Leaderboard, Trial, Verdict
 from lifeloop.project import open_project
 from lifeloop.store.tables import from_parquet, table_to_answers
 from lifeloop.store.vault import Vault
-from small_project import CANDIDATES, alive_in, brief, ledger_of, lifeloop, small_project, start, wait_until
+from small_project import CANDIDATES, SOURCE, alive_in, brief, ledger_of, lifeloop, small_project, start, wait_until
 
 pytestmark = pytest.mark.slow
 
 KILLS = 10
 MORE = """
-[candidates.nearest]
-kind = "nearest"
 [candidates.hasty]
 kind = "cascade"
-members = ["majority", "nearest"]
+members = ["majority", "tfidf"]
 threshold = 0.0
 """
-"""`hasty` never asks its second member: it is no match for tfidf, and so leaves no doubt who is challenger."""
+"""`hasty` never asks its second member: no match for tfidf, so that no clock decides who is challenger."""
 TIMED = {"p50_ms", "p95_ms", "memory_mb", "usd_per_1000", "seconds", "at"}
 
 
@@ -81,7 +79,7 @@ def kill(process: subprocess.Popen[str], *, alone: bool) -> None:
 
 
 def test_ten_kills_change_nothing_but_the_time(tmp_path):
-    text = brief(candidates=CANDIDATES + MORE)
+    text = brief(data=SOURCE, candidates=CANDIDATES + MORE)
     undisturbed = small_project(tmp_path / "undisturbed", text)
     disturbed = small_project(tmp_path / "disturbed", text)
     begun = time.monotonic()

@@ -1,4 +1,4 @@
-"""A real HTTP endpoint that speaks the OpenAI chat protocol, for tests: what it says is a function of what it is asked."""
+"""A real HTTP endpoint that speaks the OpenAI chat protocol; what it says is a function of what it is asked."""
 
 import contextlib
 import json
@@ -72,7 +72,11 @@ def serving(say: Say) -> Iterator[Endpoint]:
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_: Any) -> None:
+            """Say nothing: clients that hang up are what some tests are about."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     endpoint = Endpoint(f"http://127.0.0.1:{server.server_port}/v1")
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)

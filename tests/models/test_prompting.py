@@ -41,7 +41,9 @@ def test_a_long_text_is_cut_to_its_first_words_and_a_short_one_is_left(text, lim
         assert result == text
 
 
-@pytest.mark.parametrize("template", ["{{ nothing }}", "{{ text", "{{ 1 / 0 }}", "{{ text.missing.deeper }}", "{{ text[9] }}"])
+@pytest.mark.parametrize(
+    "template", ["{{ nothing }}", "{{ text", "{{ 1 / 0 }}", "{{ text.missing.deeper }}", "{{ text[9] }}"]
+)
 def test_a_template_that_fails_names_its_file_and_what_it_may_use(template):
     with pytest.raises(BriefError, match="the template fails") as caught:
         render_user(Prompt("short", "", template), CONTRACT, "hello")
@@ -51,7 +53,11 @@ def test_a_template_that_fails_names_its_file_and_what_it_may_use(template):
 
 @pytest.mark.parametrize(
     "template",
-    ["{{ text.__class__.__mro__ }}", "{{ text.format.__globals__ }}", "{{ labels.__class__.__base__.__subclasses__() }}"],
+    [
+        "{{ text.__class__.__mro__ }}",
+        "{{ text.format.__globals__ }}",
+        "{{ labels.__class__.__base__.__subclasses__() }}",
+    ],
 )
 def test_a_template_cannot_reach_beyond_its_sandbox(template):
     with pytest.raises(BriefError):

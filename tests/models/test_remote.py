@@ -179,7 +179,9 @@ def test_garbage_is_an_error_and_no_exception(body):
     assert "the endpoint's reply is not a" in answer.error
 
 
-@pytest.mark.parametrize("usage", [None, [], "many", {"prompt_tokens": "ten"}, {"prompt_tokens": None}, {"prompt_tokens": -4}])
+@pytest.mark.parametrize(
+    "usage", [None, [], "many", {"prompt_tokens": "ten"}, {"prompt_tokens": None}, {"prompt_tokens": -4}]
+)
 def test_usage_that_makes_no_sense_counts_as_none(usage):
     with serving(lambda asked: Reply(completion("fine") | {"usage": usage})) as endpoint:
         answer = ask(client(endpoint, **PRICES))

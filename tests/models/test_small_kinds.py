@@ -1,10 +1,11 @@
 import msgspec
+import numpy as np
 import pytest
 from openai_endpoint import Reply, completion, serving
 
 from lifeloop.core.candidates import Candidate, Request
 from lifeloop.core.errors import ModelError
-from lifeloop.models import cascade, gazetteer, majority, remote
+from lifeloop.models import cascade, gazetteer, linear, majority, remote
 from lifeloop.models.gazetteer import Gazetteer
 from lifeloop.models.majority import Majority
 from lifeloop.tasks.extract import TASK
@@ -25,7 +26,10 @@ def test_names_are_found_whole_and_whatever_their_case():
 
 
 def test_the_longest_name_wins():
-    assert found({"york": "person", "new york": "place"}, "New York and York") == [("place", "New York"), ("person", "York")]
+    assert found({"york": "person", "new york": "place"}, "New York and York") == [
+        ("place", "New York"),
+        ("person", "York"),
+    ]
 
 
 def test_a_name_is_no_pattern():
@@ -39,6 +43,12 @@ def test_without_names_nothing_is_found():
 def test_the_majority_says_the_same_to_all():
     answers = Majority("billing", 0.4).answer([Request("a"), Request("b")])
     assert [(answer.output, answer.confidence) for answer in answers] == [("billing", 0.4)] * 2
+
+
+def test_a_head_answers_with_the_largest_logit_and_its_softmax():
+    answers = linear.answers(np.array([[0.0, np.log(3)], [1000.0, 0.0], [0.0, -1e4]]), ("a", "b"))
+    assert [answer.output for answer in answers] == ["b", "a", "a"]
+    assert [answer.confidence for answer in answers] == pytest.approx([0.75, 1.0, 1.0])
 
 
 # the cascade
@@ -55,7 +65,9 @@ def load(loaded, threshold: float | None = 0.5):
     return cascade.KIND.load(Candidate("both", "cascade", "classify", ("billing", "delivery"), settings), None, loaded)
 
 
-@pytest.mark.parametrize(("sure", "output", "by", "asked"), [(0.5, "billing", "cheap", 0), (0.49, "delivery", "api", 1)])
+@pytest.mark.parametrize(
+    ("sure", "output", "by", "asked"), [(0.5, "billing", "cheap", 0), (0.49, "delivery", "api", 1)]
+)
 def test_the_next_is_asked_where_the_first_is_not_sure(sure, output, by, asked):
     with serving(lambda _: "delivery") as endpoint:
         model = load(members(endpoint.url, sure))

@@ -45,7 +45,9 @@ class World:
     def recipe(self, table: dict[str, Any], name: str = "one", **changes: Any) -> Recipe:
         return Recipe(name, "classify", self.labels, table, self.dataset, **changes)
 
-    def make(self, table: dict[str, Any], name: str = "one", max_items: int = 0, progress: Progress = silent, **changes: Any) -> Id:
+    def make(
+        self, table: dict[str, Any], name: str = "one", max_items: int = 0, progress: Progress = silent, **changes: Any
+    ) -> Id:
         return make(self.vault, self.recipe(table, name, **changes), max_items, progress=progress)
 
     def candidate(self, identifier: Id) -> Candidate:

@@ -49,7 +49,11 @@ def test_an_open_question_says_how_many_more_examples_it_takes():
     assert verdict.decision == "undecided"
     assert "whether it is better on accuracy is open" in verdict.reason
     assert 100 < verdict.more_examples < 5000
-    enough = judge(a_comparison(*(round(share * (1000 + verdict.more_examples)) for share in (0.09, 0.06)), 1000 + verdict.more_examples))
+    enough = judge(
+        a_comparison(
+            *(round(share * (1000 + verdict.more_examples)) for share in (0.09, 0.06)), 1000 + verdict.more_examples
+        )
+    )
     assert enough.decision == "promote"
 
 
@@ -68,7 +72,8 @@ def test_without_a_comparison_nothing_is_known():
 
 
 @pytest.mark.parametrize(
-    ("right", "state"), [(1000, "met"), (860, "met"), (815, "undecided"), (800, "undecided"), (790, "undecided"), (700, "missed")]
+    ("right", "state"),
+    [(1000, "met"), (860, "met"), (815, "undecided"), (800, "undecided"), (790, "undecided"), (700, "missed")],
 )
 def test_a_target_is_met_or_missed_by_a_whole_interval(right, state):
     verdict = judge(BETTER, metrics=(share("accuracy", right, 1000),))
@@ -90,7 +95,9 @@ def test_a_missed_target_names_the_metric_its_interval_and_the_target():
     assert verdict.reason.startswith("accuracy is 0.7, interval 0.6705 to 0.7283, which misses the target of 0.8")
 
 
-@pytest.mark.parametrize(("low", "high", "state"), [(0.02, 0.05, "met"), (0.04, 0.09, "undecided"), (0.06, 0.09, "missed")])
+@pytest.mark.parametrize(
+    ("low", "high", "state"), [(0.02, 0.05, "met"), (0.04, 0.09, "undecided"), (0.06, 0.09, "missed")]
+)
 def test_for_some_metrics_less_is_better(low, high, state):
     error = MetricValue("calibration_error", (low + high) / 2, low, high, 1000)
     objectives = (ACCURACY, Objective("calibration_error", target=0.05))
@@ -120,7 +127,12 @@ GUARDED = (ACCURACY, Objective("macro_f1", guard=True, margin=0.01))
 
 @pytest.mark.parametrize(
     ("only_ours", "only_theirs", "state", "decision"),
-    [(5, 5, "kept", "promote"), (50, 20, "kept", "promote"), (20, 80, "broken", "reject"), (40, 45, "undecided", "undecided")],
+    [
+        (5, 5, "kept", "promote"),
+        (50, 20, "kept", "promote"),
+        (20, 80, "broken", "reject"),
+        (40, 45, "undecided", "undecided"),
+    ],
 )
 def test_a_guard_is_kept_broken_or_open(only_ours, only_theirs, state, decision):
     verdict = judge(BETTER, a_comparison(only_ours, only_theirs, metric="macro_f1"), objectives=GUARDED)
@@ -188,14 +200,20 @@ def test_a_verdict_holds_every_number_it_rests_on_and_can_be_kept():
 # how often it errs
 
 
-def simulate(ours: float, theirs: float, both: float, n: int, runs: int, usd: tuple[float, float], seed: int) -> list[str]:
-    """Judge challengers that alone are right on a share of the items, the champion alone on another, both on a third."""
+def simulate(
+    ours: float, theirs: float, both: float, n: int, runs: int, usd: tuple[float, float], seed: int
+) -> list[str]:
+    """Judge challengers that alone are right on a share of items, the champion alone on another, both on a third."""
     chance = np.random.default_rng(seed)
     decisions = []
-    for only_ours, only_theirs, shared, _ in chance.multinomial(n, [ours, theirs, both, 1 - ours - theirs - both], runs):
+    for only_ours, only_theirs, shared, _ in chance.multinomial(
+        n, [ours, theirs, both, 1 - ours - theirs - both], runs
+    ):
         metrics = (share("accuracy", int(only_ours + shared), n),)
         compared = a_comparison(int(only_ours), int(only_theirs), n)
-        decisions.append(judge(compared, metrics=metrics, objectives=(Objective("accuracy", target=0.5),), usd=usd).decision)
+        decisions.append(
+            judge(compared, metrics=metrics, objectives=(Objective("accuracy", target=0.5),), usd=usd).decision
+        )
     return decisions
 
 

@@ -59,7 +59,9 @@ def test_full_ties_are_broken_by_name_so_that_the_board_repeats():
 
 
 def test_neither_the_champion_nor_the_baseline_challenges():
-    board = ranked(standing("champion", 0.95), standing("floor", 0.94), standing("new", 0.6), champion="champion", baseline="floor")
+    board = ranked(
+        standing("champion", 0.95), standing("floor", 0.94), standing("new", 0.6), champion="champion", baseline="floor"
+    )
     assert board.challenger == "id of new"
     assert names(board) == ["champion", "floor", "new"]
 
@@ -77,7 +79,9 @@ def test_one_that_misses_an_operational_target_is_passed_over():
 
 
 def test_where_all_miss_it_the_best_challenges_all_the_same():
-    board = ranked(standing("slow", 0.95, p95_ms=80.0), standing("slower", 0.8, p95_ms=90.0), objectives=(ACCURACY, FAST))
+    board = ranked(
+        standing("slow", 0.95, p95_ms=80.0), standing("slower", 0.8, p95_ms=90.0), objectives=(ACCURACY, FAST)
+    )
     assert board.challenger == "id of slow"
     assert "passed over" not in board.reason
 

@@ -63,7 +63,9 @@ def test_a_cascade_is_composed_of_what_its_members_said(world):
     made = world.candidate(world.make({"kind": "cascade", "members": list(members)}, "both", members=trials))
     assert made.members == tuple(members.values())
     assert made.settings["threshold"] > 1 / 3  # the majority is never sure enough
-    fixed = world.candidate(world.make({"kind": "cascade", "members": list(members), "threshold": 0.25}, members=trials))
+    fixed = world.candidate(
+        world.make({"kind": "cascade", "members": list(members), "threshold": 0.25}, members=trials)
+    )
     assert fixed.settings["threshold"] == 0.25
 
 
@@ -99,4 +101,3 @@ def test_the_version_of_making_covers_trainer_and_kind():
     assert version_of({"kind": "features"}).count("/") == 2
     assert version_of({"parent": "a", "adapt": "finetune"}).count("/") == 2
     assert version_of({"kind": "features"}) != version_of({"parent": "a", "adapt": "finetune"})
-

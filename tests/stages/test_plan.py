@@ -79,7 +79,12 @@ def test_fewer_items_cost_less_in_proportion():
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "what"), [("memory_gb = 4", "memory_gb = 0.2", "memory"), ("minutes = 30", "minutes = 0.01", "time"), ("usd = 1", "usd = 0", "money")]
+    ("old", "new", "what"),
+    [
+        ("memory_gb = 4", "memory_gb = 0.2", "memory"),
+        ("minutes = 30", "minutes = 0.01", "time"),
+        ("usd = 1", "usd = 0", "money"),
+    ],
 )
 def test_what_breaks_the_budget_is_named(old, new, what):
     found = planned(changed(old, new))
@@ -116,8 +121,13 @@ def test_too_small_a_test_split_is_known_before_anything_is_spent():
 
 
 def test_questions_that_no_number_of_items_settles_are_left_out():
-    more = changed("[budget]", '[[objectives]]\nmetric = "p95_ms"\ntarget = 50\n[[objectives]]\nmetric = "calibration_error"\ntarget = 0.05\n[[objectives]]\nmetric = "valid"\ntarget = 1.0\n[budget]')
-    assert [item.question for item in planned(more).items] == ["is accuracy above 0.9?", "is the challenger better by 0.03?"]
+    others = {"p95_ms": 50, "calibration_error": 0.05, "valid": 1.0}
+    written = "".join(f'[[objectives]]\nmetric = "{metric}"\ntarget = {target}\n' for metric, target in others.items())
+    more = changed("[budget]", f"{written}[budget]")
+    assert [item.question for item in planned(more).items] == [
+        "is accuracy above 0.9?",
+        "is the challenger better by 0.03?",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +146,9 @@ def test_the_advice_follows_the_data_unless_the_brief_says_otherwise(old, new, p
 
 def test_free_text_is_what_broad_models_are_made_for():
     text = changed('task = "classify"', 'task = "generate"').replace('metric = "accuracy"', 'metric = "token_f1"')
-    text = text.replace('kind = "majority"', 'kind = "nearest"').replace('[candidates.tfidf]\nkind = "features"', '[candidates.tfidf]\nkind = "nearest"')
+    text = text.replace('kind = "majority"', 'kind = "nearest"').replace(
+        '[candidates.tfidf]\nkind = "features"', '[candidates.tfidf]\nkind = "nearest"'
+    )
     assert planned(text, msgspec.structs.replace(PROFILE, n_labels=0, n_train=1000)).scope == "broad"
 
 

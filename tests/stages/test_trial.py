@@ -1,16 +1,16 @@
-import sys
+import json
+import threading
 from pathlib import Path
 
 import msgspec
 import pytest
-from small_world import N, World, examples_of
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 from openai_endpoint import Reply, serving
+from small_world import N, World, examples_of
 
 from lifeloop.core.errors import ModelError
 from lifeloop.core.progress import silent
-from lifeloop.stages.trial import PROBES, Said, examples_of as ordered, request_for, run_trial, with_memory
+from lifeloop.stages.trial import PROBES, Said, request_for, run_trial, with_memory
+from lifeloop.stages.trial import examples_of as ordered
 from lifeloop.store.journal import Journal
 from lifeloop.store.tables import from_parquet, table_to_answers
 
@@ -30,11 +30,15 @@ def journal(world: World) -> list[Said]:
 
 
 def remote(world: World, url: str, **settings) -> str:
-    return world.make({"kind": "remote", "url": url, "model": "m", "retries": 0, "concurrency": 4, **settings}, "remote")
+    return world.make(
+        {"kind": "remote", "url": url, "model": "m", "retries": 0, "concurrency": 4, **settings}, "remote"
+    )
 
 
 def label_of(text: str) -> str:
-    references = {example.input: example.reference for split in ("validation", "test") for example in examples_of(split)}
+    references = {
+        example.input: example.reference for split in ("validation", "test") for example in examples_of(split)
+    }
     return references.get(text, "greeting")
 
 
@@ -45,11 +49,14 @@ class Oracle:
         self.asked: list[str] = []
         self.fails = fails
         self.instead = instead or {}
+        self.lock = threading.Lock()
 
     def __call__(self, asked: dict) -> str | Reply:
         text = asked["messages"][-1]["content"]
-        self.asked.append(text)
-        if len(self.asked) <= self.fails:
+        with self.lock:
+            self.asked.append(text)
+            fails = len(self.asked) <= self.fails
+        if fails:
             return Reply({}, 400)
         return self.instead.get(text) or label_of(text)
 
@@ -136,7 +143,8 @@ def test_a_suite_changes_inputs_alone(world):
 
 
 def test_what_is_asked_in_chat_is_the_conversation():
-    turns = '[{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}, {"role": "user", "content": "so"}]'
+    said = [("user", "hi"), ("assistant", "hello"), ("user", "so")]
+    turns = json.dumps([{"role": role, "content": content} for role, content in said])
     request = request_for("chat", turns)
     assert request.text == "so"
     assert [turn.content for turn in request.messages] == ["hi", "hello", "so"]
@@ -163,7 +171,7 @@ def test_what_failed_is_not_kept_and_is_asked_again(world):
         first = run(world, candidate)
         assert first.n_failed == 5
         assert len(journal(world)) == N - 5
-        failed = {e.input for e in examples_of("validation")} - {label for label in oracle.asked[5:N]}
+        failed = {e.input for e in examples_of("validation")} - set(oracle.asked[5:N])
 
         oracle.asked.clear()
         oracle.fails = 0

@@ -12,7 +12,9 @@ def share(metric: str, right: int, n: int) -> MetricValue:
     return MetricValue(metric, right / n, *clopper_pearson(right, n, 0.95), n)
 
 
-def a_trial(name: str = "challenger", *metrics: MetricValue, usd: float = 1.0, p95_ms: float = 20.0, **changes: Any) -> Trial:
+def a_trial(
+    name: str = "challenger", *metrics: MetricValue, usd: float = 1.0, p95_ms: float = 20.0, **changes: Any
+) -> Trial:
     measured = Measurements(
         p50_ms=p95_ms / 2, p95_ms=p95_ms, memory_mb=100.0, tokens_in=0, tokens_out=0, usd_per_1000=usd, seconds=1.0
     )
@@ -33,7 +35,13 @@ def a_trial(name: str = "challenger", *metrics: MetricValue, usd: float = 1.0, p
 
 
 def a_comparison(
-    only_ours: int, only_theirs: int, n: int = 1000, *, metric: str = "accuracy", split: str = "test", suite: str = "clean"
+    only_ours: int,
+    only_theirs: int,
+    n: int = 1000,
+    *,
+    metric: str = "accuracy",
+    split: str = "test",
+    suite: str = "clean",
 ) -> Comparison:
     """Compare two candidates of which one or the other alone was right on so many items."""
     low, high = tango_interval(only_ours, only_theirs, n, 0.95)
@@ -73,12 +81,20 @@ def evidence(challenger: Trial, champion: Trial, *comparisons: Comparison) -> Ev
 def standing(name: str, accuracy: float | None, usd: float = 1.0, p95_ms: float = 20.0) -> Standing:
     if accuracy is None:
         return Standing(name, f"id of {name}", None, failure="its process was ended by SIGKILL")
-    return Standing(name, f"id of {name}", a_trial(name, share("accuracy", round(accuracy * 1000), 1000), usd=usd, p95_ms=p95_ms))
+    return Standing(
+        name, f"id of {name}", a_trial(name, share("accuracy", round(accuracy * 1000), 1000), usd=usd, p95_ms=p95_ms)
+    )
 
 
 GATE = Gate(effect=0.03, margin=0.01)
 ACCURACY = Objective("accuracy", target=0.8)
-DIRECTIONS = {"accuracy": "max", "calibration_error": "min", "p95_ms": "min", "macro_f1": "max", "out_of_scope_recall": "max"}
+DIRECTIONS = {
+    "accuracy": "max",
+    "calibration_error": "min",
+    "p95_ms": "min",
+    "macro_f1": "max",
+    "out_of_scope_recall": "max",
+}
 
 GOOD = share("accuracy", 900, 1000)
 BETTER, SAME, WORSE = a_comparison(60, 20), a_comparison(4, 4), a_comparison(20, 60)

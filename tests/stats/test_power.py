@@ -29,7 +29,9 @@ def test_so_many_items_find_a_difference_as_often_as_promised(effect, discordanc
 @pytest.mark.parametrize(("target", "hoped", "power"), [(0.9, 0.93, 0.8), (0.6, 0.7, 0.9)])
 def test_the_items_for_a_target_are_those_of_statsmodels(target, hoped, power):
     spreads = [np.sqrt(share * (1 - share)) for share in (target, hoped)]
-    expected = normal_sample_size_one_tail(hoped - target, power, 0.025, std_null=spreads[0], std_alternative=spreads[1])
+    expected = normal_sample_size_one_tail(
+        hoped - target, power, 0.025, std_null=spreads[0], std_alternative=spreads[1]
+    )
     assert items_for_target(target, hoped, 0.95, power) == np.ceil(expected)
 
 

@@ -145,7 +145,8 @@ def test_the_interval_of_a_difference_covers_on_average_over_truths():
 
 def test_the_interval_and_the_test_agree_but_near_the_edge():
     agreeing = [
-        (tango_interval(a, b, 200, 0.95)[0] > 0 or tango_interval(a, b, 200, 0.95)[1] < 0) == (mcnemar_exact(a, b) < 0.05)
+        (tango_interval(a, b, 200, 0.95)[0] > 0 or tango_interval(a, b, 200, 0.95)[1] < 0)
+        == (mcnemar_exact(a, b) < 0.05)
         for a in range(0, 40, 2)
         for b in range(0, 40, 3)
     ]

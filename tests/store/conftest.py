@@ -13,18 +13,20 @@ def postgres() -> Iterator[str]:
         yield stack.enter_context(running_server())
 
 
-def new_database(server: str) -> str:
+def new_schema(server: str) -> str:
+    """Return the URL of an empty schema: as good as a database, and hundreds of files cheaper."""
     import psycopg
     from sqlalchemy.engine import make_url
 
     name = f"lifeloop_{uuid.uuid4().hex}"
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return make_url(server).set(database=name).render_as_string(hide_password=False)
+        connection.execute(f"CREATE SCHEMA {name}")
+    url = make_url(server).update_query_dict({"options": f"-csearch_path={name}"})
+    return url.render_as_string(hide_password=False)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/state/ledger.db"
-    return new_database(request.getfixturevalue("postgres"))
+    return new_schema(request.getfixturevalue("postgres"))

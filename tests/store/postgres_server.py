@@ -51,7 +51,7 @@ def running_server() -> Iterator[str]:
         yield url
     finally:
         if server is not None:
-            server.send_signal(signal.SIGINT)  # "fast": it does not wait for clients
+            server.send_signal(signal.SIGQUIT)  # at once: nothing in it is to be kept
             server.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -30,7 +30,9 @@ def test_what_was_appended_is_read_when_opened_again(tmp_path):
         assert journal.read()[-1] == Line(4)
 
 
-lines = st.lists(st.builds(Line, st.integers(-(2**60), 2**60), st.text(st.characters(exclude_categories=["Cs"]))), max_size=6)
+lines = st.lists(
+    st.builds(Line, st.integers(-(2**60), 2**60), st.text(st.characters(exclude_categories=["Cs"]))), max_size=6
+)
 
 
 @settings(max_examples=60)

@@ -3,6 +3,7 @@ import importlib
 import multiprocessing
 import os
 import pkgutil
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -26,8 +27,10 @@ def test_migrating_an_empty_database_gives_the_schema(ledger_url):
 
 
 def test_head_is_the_newest_migration_and_they_form_one_line():
-    folder = os.path.join(migrations.__path__[0], "versions")
-    found = [importlib.import_module(f"{migrations.__name__}.versions.{m.name}") for m in pkgutil.iter_modules([folder])]
+    folder = str(Path(migrations.__path__[0]) / "versions")
+    found = [
+        importlib.import_module(f"{migrations.__name__}.versions.{m.name}") for m in pkgutil.iter_modules([folder])
+    ]
     revisions = sorted(module.revision for module in found)
     assert revisions[-1] == HEAD
     assert [module.down_revision for module in sorted(found, key=lambda m: m.revision)] == [None, *revisions[:-1]]

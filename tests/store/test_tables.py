@@ -19,7 +19,13 @@ from lifeloop.store.tables import (
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 examples = st.builds(
-    Example, id=texts, input=texts, reference=texts, group=texts, slices=st.dictionaries(texts, texts, max_size=3), source=texts
+    Example,
+    id=texts,
+    input=texts,
+    reference=texts,
+    group=texts,
+    slices=st.dictionaries(texts, texts, max_size=3),
+    source=texts,
 )
 answers = st.builds(
     Answer,
@@ -31,7 +37,9 @@ answers = st.builds(
     error=texts,
     by=texts,
 )
-fates = st.builds(RowFate, source=texts, fate=st.sampled_from(["kept", "dropped", "quarantined"]), reason=texts, detail=texts)
+fates = st.builds(
+    RowFate, source=texts, fate=st.sampled_from(["kept", "dropped", "quarantined"]), reason=texts, detail=texts
+)
 
 
 @settings(max_examples=60)
@@ -66,9 +74,7 @@ def test_equal_tables_give_equal_bytes_however_they_came_about():
 
 
 def test_the_order_of_slices_does_not_matter():
-    one, other = (
-        Example("1", "a", "b", "", slices=slices) for slices in ({"x": "1", "y": "2"}, {"y": "2", "x": "1"})
-    )
+    one, other = (Example("1", "a", "b", "", slices=slices) for slices in ({"x": "1", "y": "2"}, {"y": "2", "x": "1"}))
     assert to_parquet(examples_to_table([one])) == to_parquet(examples_to_table([other]))
 
 

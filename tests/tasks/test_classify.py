@@ -45,10 +45,11 @@ def test_in_scope_and_out_of_scope_split_accuracy_between_them(given_):
     assert (inside is None) == (n_outside == len(items))
 
 
-def test_a_use_case_without_an_out_of_scope_label_has_no_such_recall():
+def test_a_use_case_without_an_out_of_scope_label_has_no_metric_of_scope():
     items = [scored("billing", "billing"), scored("tracking", None)]
-    assert value("out_of_scope_recall", items, Scope(labels=LABELS)) is None
-    assert value("in_scope_accuracy", items, Scope(labels=LABELS)) == 0.5
+    for name, metric in TASK.metrics.items():
+        assert not metric.needs_out_of_scope or value(name, items, Scope(labels=LABELS)) is None
+    assert value("accuracy", items, Scope(labels=LABELS)) == 0.5
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=1, max_size=40))
@@ -58,7 +59,8 @@ def test_calibration_error_is_the_gap_between_confidence_and_accuracy_bin_by_bin
     for right, sure in answers:
         bins.setdefault(min(int(sure * 10), 9), []).append((right, sure))
     gaps = [
-        len(members) * abs(np.mean([r for r, _ in members]) - np.mean([s for _, s in members])) for members in bins.values()
+        len(members) * abs(np.mean([r for r, _ in members]) - np.mean([s for _, s in members]))
+        for members in bins.values()
     ]
     assert value("calibration_error", items) == pytest.approx(sum(gaps) / len(answers), abs=1e-9)
 

@@ -97,7 +97,7 @@ NONSENSE = [
     '[{"text": "Ann"}]',
     '[{"type": "planet", "text": "Mars"}]',
     '[{"type": "person", "start": "zero"}]',
-    '```json\n[]\n```',
+    "```json\n[]\n```",
     "[" * 10_000,
     "\0",
 ]

@@ -19,7 +19,9 @@ from lifeloop.training.majority import TRAINER as MAJORITY
 from lifeloop.training.trainer import Materials
 
 
-def materials(task: str, pairs: list[tuple[str, str]], kind_settings, validation: list[tuple[str, str]] = ()) -> Materials:
+def materials(
+    task: str, pairs: list[tuple[str, str]], kind_settings, validation: list[tuple[str, str]] = ()
+) -> Materials:
     rows = [[Example(str(n), text, said, "") for n, (text, said) in enumerate(each)] for each in (pairs, validation)]
     labels = tuple(sorted({said for _, said in pairs})) if task == "classify" else ()
     return Materials(task, labels, kind_settings, tuple(rows[0]), tuple(rows[1]), None, None, None, (), 0)
@@ -71,7 +73,11 @@ def names(rows: list[tuple[str, list]], tmp_path, precision: float = 0.5) -> dic
 
 
 def test_a_name_is_kept_if_it_is_an_entity_often_enough(tmp_path):
-    rows = [("will Will come", [entity("person", "will Will come", "Will")]), ("I will go", []), ("Ann will go", [entity("person", "Ann", "Ann")])]
+    rows = [
+        ("will Will come", [entity("person", "will Will come", "Will")]),
+        ("I will go", []),
+        ("Ann will go", [entity("person", "Ann", "Ann")]),
+    ]
     assert names(rows, tmp_path) == {"ann": "person"}
     assert names(rows, tmp_path, precision=0.2) == {"ann": "person", "will": "person"}
 
@@ -92,7 +98,9 @@ def test_an_entity_with_a_place_alone_is_read_from_its_text(tmp_path):
 # features
 
 
-PAIRS = [(f"{word} number {n}", label) for n in range(12) for word, label in (("invoice", "billing"), ("parcel", "delivery"))]
+PAIRS = [
+    (f"{word} number {n}", label) for n in range(12) for word, label in (("invoice", "billing"), ("parcel", "delivery"))
+]
 
 
 def test_two_labels_get_a_row_each(tmp_path):

@@ -70,7 +70,7 @@ def lifeloop(ctx: click.Context, folder: Path) -> None:
 def main() -> None:
     """Run the command. Errors that people can mend are printed as they are; exit code 2 for wrong use, 1 otherwise."""
     try:
-        lifeloop(standalone_mode=False)
+        lifeloop(prog_name="lifeloop", standalone_mode=False)
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
     except click.ClickException as error:

@@ -63,7 +63,7 @@ def _check_encoding(encoding: str) -> None:
     from lifeloop.core.errors import BriefError
 
     try:
-        b"".decode(encoding)
+        b"a".decode(encoding, "ignore")
     except (LookupError, UnicodeError):
         raise BriefError(
             f"there is no encoding {encoding!r}", where="--encoding", fix='write "utf-8" or "cp1252", say'

@@ -34,7 +34,7 @@ class SentenceEncoder:
             self.body: Any = AutoModel.from_pretrained(
                 str(folder), local_files_only=True, dtype=torch.float32, use_safetensors=True, add_pooling_layer=False
             ).eval()
-        except (OSError, ValueError, TypeError, RuntimeError) as error:
+        except Exception as error:  # transformers and safetensors have a kind for every way a file can be wrong
             raise ModelError(
                 f"transformers cannot load {folder.name}: {error}", where=where, fix="name a BERT-like text encoder"
             ) from error

@@ -58,9 +58,7 @@ def decide(
         if objective.target is not None
     ]
     guards = [
-        _guard(objective, evidence, directions[objective.metric], "test")
-        for objective in objectives
-        if objective.guard
+        _guard(objective, evidence, directions[objective.metric], "test") for objective in objectives if objective.guard
     ]
     primary = objectives[0]
     guards += [

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -52,7 +53,7 @@ def standing(url: str) -> Standing:
 
 def _from_sqlite(path: Path) -> Standing:
     try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5.0)
+        connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5.0)
         try:
             return _read(lambda sql: connection.execute(sql).fetchall())
         finally:

@@ -53,9 +53,7 @@ class FinetuneTrainer:
         if materials.parent is None or materials.parent_settings is None:
             raise ModelError("there is no parent to start from", where="candidates", fix='write parent = "NAME"')
         if materials.parent_settings.get("model") is None or not (materials.parent / linear.WEIGHTS).exists():
-            raise ModelError(
-                "its parent is no encoder", where="candidates", fix='name a parent with kind = "encoder"'
-            )
+            raise ModelError("its parent is no encoder", where="candidates", fix='name a parent with kind = "encoder"')
         import torch
 
         torch.manual_seed(materials.seed)

@@ -46,7 +46,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "releases",
-        sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=False, comment="the highest is in production"),
+        sa.Column(
+            "sequence", sa.Integer, primary_key=True, autoincrement=False, comment="the highest is in production"
+        ),
         sa.Column("id", sa.String(64), nullable=False, index=True, comment="vault id of the release"),
         sa.Column("verdict", sa.String(64), nullable=False),
         sa.Column("candidate", sa.String(64), nullable=False),
