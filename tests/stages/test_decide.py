@@ -1,11 +1,25 @@
 import msgspec
 import numpy as np
 import pytest
-from verdict_scene import ACCURACY, BETTER, GOOD, OPEN, SAME, WORSE, a_comparison, judge, measured, share
+from verdict_scene import (
+    ACCURACY,
+    BETTER,
+    GOOD,
+    OPEN,
+    SAME,
+    WORSE,
+    a_comparison,
+    a_trial,
+    evidence,
+    judge,
+    measured,
+    share,
+)
 
-from lifeloop.core.brief import Objective
+from lifeloop.core.brief import Gate, Objective
 from lifeloop.core.content import canonical
 from lifeloop.core.evidence import MetricValue, Verdict
+from lifeloop.stages.decide import decide
 
 # better, as good and cheaper, neither, not yet known
 
@@ -230,3 +244,12 @@ def test_a_challenger_better_by_the_effect_is_found_at_the_power_promised():
 def test_a_challenger_worse_by_twice_the_margin_hardly_passes_as_cheaper():
     decisions = simulate(0.03, 0.05, 0.8, 2000, 400, (0.5, 1.0), seed=2)
     assert decisions.count("promote") / len(decisions) <= 0.05
+
+
+def test_the_champion_cannot_win_against_itself():
+    champion = a_trial("champion", share("accuracy", 950, 1000))
+
+    verdict = decide(evidence(champion, champion, a_comparison(0, 0)), [ACCURACY], {"accuracy": "max"}, Gate())
+
+    assert verdict.decision == "reject"
+    assert "itself" in verdict.reason

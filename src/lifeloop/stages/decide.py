@@ -68,7 +68,7 @@ def decide(
     ]
     usd = (evidence.challenger.measurements.usd_per_1000, evidence.champion.measurements.usd_per_1000)
     main = _oriented(_find(evidence.comparisons, primary.metric, "test"), directions[primary.metric])
-    decision, reason, more = _blocked(targets, guards) or _weighed(main, usd, primary, gate)
+    decision, reason, more = _same(evidence) or _blocked(targets, guards) or _weighed(main, usd, primary, gate)
     return Verdict(
         cycle=evidence.cycle,
         decision=decision,
@@ -100,6 +100,14 @@ class _Gain(Struct, frozen=True):
 
 _Judgement = tuple[Decision, str, int]
 """The decision, its reason in a sentence, and the further examples that would change "undecided"."""
+
+
+def _same(evidence: Evidence) -> _Judgement | None:
+    """Return that a candidate cannot win against itself, or None where there are two."""
+    if evidence.challenger.candidate != evidence.champion.candidate:
+        return None
+    what = "baseline" if evidence.champion_is_baseline else "champion"
+    return "reject", f"it is the {what} itself, and no other candidate could stand against it", 0
 
 
 def _blocked(targets: Sequence[ObjectiveResult], guards: Sequence[ObjectiveResult]) -> _Judgement | None:
