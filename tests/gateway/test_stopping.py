@@ -34,12 +34,12 @@ def post(url, text="x"):
 
 
 def test_sigterm_finishes_requests_in_flight_and_writes_every_event(tmp_path):
-    with process(tmp_path, seconds=0.6) as (gateway, url), ThreadPoolExecutor(8) as pool:
+    with process(tmp_path, seconds=3.0) as (gateway, url), ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(post, url) for _ in range(8)]
-        time.sleep(0.3)
+        time.sleep(1.5)  # long enough to be in flight on a busy machine, short enough not to be answered
         gateway.send_signal(signal.SIGTERM)
         assert [answer.result().status_code for answer in answers] == [200] * 8
-        assert gateway.wait(10) == 0
+        assert gateway.wait(20) == 0
         assert gateway.stdout.read() == "ended\n"
     ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
     assert {event.id for event in ledger.latest_events(99)} == {answer.result().json()["event"] for answer in answers}
