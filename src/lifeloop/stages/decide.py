@@ -68,7 +68,7 @@ def decide(
     ]
     usd = (evidence.challenger.measurements.usd_per_1000, evidence.champion.measurements.usd_per_1000)
     main = _oriented(_find(evidence.comparisons, primary.metric, "test"), directions[primary.metric])
-    decision, reason, more = _same(evidence) or _blocked(targets, guards) or _weighed(main, usd, primary, gate)
+    decision, reason, more = _blocked(targets, guards) or _same(evidence) or _weighed(main, usd, primary, gate)
     return Verdict(
         cycle=evidence.cycle,
         decision=decision,
