@@ -16,6 +16,7 @@ SEAMS: dict[str, str] = {
     "trainers": "trainer",
     "adaptations": "adaptation",
     "tasks": "task",
+    "metrics": "metric kind",
     "suites": "suite",
     "sources": "data source",
 }

@@ -14,7 +14,7 @@ from lifeloop.core.brief import convert_settings
 from lifeloop.core.data import Example
 from lifeloop.core.progress import silent
 from lifeloop.store.datasets import read_for_selection
-from lifeloop.training.trainer import Materials, MemberAnswers
+from lifeloop.training.trainer import Decided, Materials, MemberAnswers
 
 TABLES = {
     "majority": ("classify", {}),
@@ -53,7 +53,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Materials
     return request.param, materials_for(Scene(tmp_path, task), request.param, table)
 
 
-def build(kind: str, materials: Materials, folder: Path) -> dict:
+def build(kind: str, materials: Materials, folder: Path) -> Decided:
     folder.mkdir()
     return plugins.get("trainers", kind).build(materials, folder, silent)
 

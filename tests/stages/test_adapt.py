@@ -7,7 +7,19 @@ MADE, TRIED = {"a": "id a", "b": "id b"}, {"a": "trial a", "b": "trial b"}
 
 
 def asked(name: str, table: dict, made=MADE, tried=TRIED):
-    return recipe(name, table, task="classify", labels=("x",), dataset="d", prompt=None, seed=3, made=made, tried=tried)
+    return recipe(
+        name,
+        table,
+        task="classify",
+        labels=("x",),
+        dataset="d",
+        prompt=None,
+        seed=3,
+        out_of_scope="",
+        metric="accuracy",
+        made=made,
+        tried=tried,
+    )
 
 
 def test_what_has_a_parent_or_members_is_derived():

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
 from lifeloop.core.candidates import Answer
+from lifeloop.core.data import Example
 from lifeloop.tasks.classify import TASK
 from lifeloop.tasks.scoring import measure
 from lifeloop.tasks.task import Scope, Scored
@@ -17,7 +18,8 @@ pairs = st.lists(st.tuples(st.sampled_from(LABELS), predictions), min_size=1, ma
 
 
 def scored(reference: str, prediction: str | None, confidence: float | None = None) -> Scored:
-    return Scored(reference, prediction, Answer(output=prediction or "", confidence=confidence))
+    answer = Answer(output=prediction or "", confidence=confidence)
+    return Scored(Example("1", "text", reference, "1"), prediction, answer)
 
 
 def value(metric: str, items: list[Scored], scope: Scope = SCOPE) -> float | None:

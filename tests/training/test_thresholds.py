@@ -28,7 +28,7 @@ def materials(*members: list[tuple[bool, float | None]], threshold: float | None
 
 
 def chosen(*members: list[tuple[bool, float | None]]) -> float:
-    return TRAINER.build(materials(*members), Path(), silent)["threshold"]
+    return TRAINER.build(materials(*members), Path(), silent).settings["threshold"]
 
 
 def asks(pairs: list[tuple[bool, float]], threshold: float) -> int:
@@ -52,7 +52,7 @@ def test_a_first_member_that_is_sure_and_wrong_is_always_passed_over():
 
 
 def test_a_threshold_in_the_brief_is_left_alone():
-    assert TRAINER.build(materials([(True, 0.5)], [(True, 0.5)], threshold=0.7), Path(), silent) == {}
+    assert TRAINER.build(materials([(True, 0.5)], [(True, 0.5)], threshold=0.7), Path(), silent).settings == {}
 
 
 def test_where_no_member_but_the_last_is_ever_sure_a_cascade_makes_no_sense():

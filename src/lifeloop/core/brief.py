@@ -79,6 +79,8 @@ class Objective(Struct, frozen=True, forbid_unknown_fields=True):
     """A challenger may not make this worse than the champion by more than `margin`."""
     margin: NotNegative = 0.01
     """How much worse still counts as equal."""
+    slices: tuple[str, ...] = ()
+    """Columns by whose values a guard holds too: no slice may get worse by more than `margin`."""
 
 
 class Budget(Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,6 +89,8 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True):
     minutes: Positive = 15.0
     usd: NotNegative = 0.0
     """Money for remote endpoints."""
+    tokens: Annotated[int, Meta(ge=0)] = 0
+    """Tokens that remote endpoints may read and write; 0 sets no bound."""
     memory_gb: Positive = 8.0
     usd_per_hour: NotNegative = 0.10
     """What an hour of this machine costs, so that local models have a price too."""
@@ -99,6 +103,10 @@ class Explore(Struct, frozen=True, forbid_unknown_fields=True):
     """At most this many validation examples, the same for all candidates; 0 means all."""
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
     """Seed of everything that a candidate's making leaves to chance."""
+    repeats: Annotated[int, Meta(ge=1, le=100)] = 1
+    """How often a candidate with a temperature is asked each example; the others answer alike every time."""
+    race: bool = True
+    """Stop trying a candidate once it is shown to be worse than the leader by the gate's margin."""
 
 
 class Gate(Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,6 +120,17 @@ class Gate(Struct, frozen=True, forbid_unknown_fields=True):
     """Smallest difference in the first objective that is worth finding."""
     margin: NotNegative = 0.01
     """A cheaper challenger wins if it is not worse than this."""
+
+
+class Auto(Struct, frozen=True, forbid_unknown_fields=True):
+    """What `scope = "auto"` builds beside the candidates that the brief names."""
+
+    by: str = ""
+    """Column whose values get a specialist each; by default the first of data.slices. Without one, no router."""
+    part: str = ""
+    """Candidate that specialists are made like; by default the most promising narrow one."""
+    risk: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.05
+    """What cascades may lose, and abstaining candidates may get wrong: a share of the requests."""
 
 
 class Release(Struct, frozen=True, forbid_unknown_fields=True):
@@ -142,9 +161,12 @@ class Brief(Struct, frozen=True, forbid_unknown_fields=True):
     """Name to settings. `kind` names a model kind; or `parent` and `adapt` name what is adapted, and how."""
     budget: Budget = Budget()
     explore: Explore = Explore()
+    auto: Auto = Auto()
     gate: Gate = Gate()
     release: Release = Release()
     monitor: Monitor = Monitor()
+    metrics: dict[Name, dict[str, Any]] = {}
+    """Metrics of the use case's own: name to settings, where `kind` names a metric kind (costs, function, judge, …)."""
 
     @property
     def primary(self) -> Objective:

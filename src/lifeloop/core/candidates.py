@@ -118,3 +118,6 @@ class Recipe(Struct, frozen=True):
     members: tuple[tuple[Id, Id], ...] = ()
     """Of each member: the candidate, and its trial on validation."""
     seed: int = 0
+    out_of_scope: str = ""
+    metric: str = ""
+    """The brief's first objective, for what is adapted or composed towards it."""

@@ -38,6 +38,30 @@ class Measurements(Struct, frozen=True):
     """Money for a thousand requests: endpoint prices plus this machine's time."""
     seconds: float
     """Wall time of the trial."""
+    n_cached: int = 0
+    """Answers that an earlier trial had paid for."""
+    usd_spent: float = 0.0
+    """Money that this trial paid to endpoints."""
+
+
+class VarianceSplit(Struct, frozen=True):
+    """Where a metric's variance comes from, where every example was asked several times."""
+
+    metric: str
+    between_items: float
+    """Variance between examples: more examples lessen its part."""
+    within_items: float
+    """Variance between repeats of one example: more repeats lessen its part."""
+
+
+class Spot(Struct, frozen=True):
+    """One point of the abstention curve."""
+
+    threshold: float
+    coverage: float
+    """Share of the requests that are answered when less sure answers are withheld."""
+    accuracy: float
+    """Of those answered."""
 
 
 class Trial(Struct, frozen=True):
@@ -58,6 +82,14 @@ class Trial(Struct, frozen=True):
     slices: dict[str, tuple[MetricValue, ...]]
     """`column=value` to the metrics there."""
     measurements: Measurements
+    repeats: int = 1
+    """Times that each example was asked."""
+    variance: tuple[VarianceSplit, ...] = ()
+    """With repeats: of each metric that is an average over examples."""
+    abstention: tuple[Spot, ...] = ()
+    """For candidates that give a confidence: what withholding less sure answers would do."""
+    remarks: tuple[str, ...] = ()
+    """What a metric has to say beside its value (how well a judge agrees with people), in sentences."""
 
     def metric(self, name: str) -> MetricValue | None:
         """Return a metric by name; the measurements count as metrics without an interval of their own."""
@@ -74,6 +106,42 @@ OPERATIONAL: tuple[str, ...] = ("p50_ms", "p95_ms", "memory_mb", "usd_per_1000")
 """Metrics that are measured on the trial, not scored on the answers; less is better."""
 
 
+class Elimination(Struct, frozen=True):
+    """Why a race ended early for a candidate: what an always-valid test showed, and after how much."""
+
+    leader: str
+    """Who was ahead."""
+    n_items: int
+    """Examples answered until then."""
+    of_items: int
+    """Examples there are."""
+    difference: float
+    """Candidate minus leader on the first objective, turned so that less is worse."""
+    low: float
+    high: float
+    """Always-valid interval of the difference; `high` lies below minus the margin."""
+    margin: float
+    method: str
+
+
+class Guarantee(Struct, frozen=True):
+    """A risk that a threshold was set for on validation, and what test says of it."""
+
+    candidate: str
+    risk: str
+    """What may go wrong, in words."""
+    target: float
+    threshold: float
+    validation: float
+    """The share on validation, at the threshold."""
+    test: float | None = None
+    """The share on test; None where the candidate was not tried there."""
+    test_low: float = 0.0
+    test_high: float = 1.0
+    kept: bool | None = None
+    """Whether test agrees with the target; None where it was not checked."""
+
+
 class Standing(Struct, frozen=True):
     """One line of the leaderboard."""
 
@@ -83,6 +151,8 @@ class Standing(Struct, frozen=True):
     failure: str = ""
     """Why there is no trial, where there is none."""
     note: str = ""
+    eliminated: Elimination | None = None
+    """Where a race ended early for it: then its trial is of part of the examples."""
 
 
 class Leaderboard(Struct, frozen=True):
@@ -113,6 +183,17 @@ class Comparison(Struct, frozen=True):
     """Two-sided; None where the method gives an interval alone."""
     method: str
     n: int
+    slice: str = ""
+    """`column=value`, or "" for all examples."""
+    always_low: float | None = None
+    always_high: float | None = None
+    """Always-valid interval of the difference: it may be looked at after every example."""
+    e_value: float | None = None
+    """Evidence that the challenger is better, valid at any look; 1/alpha or more shows it (Ville, 1939)."""
+    worse_e_value: float | None = None
+    """The same evidence that it is worse."""
+    n_clusters: int = 0
+    """Groups of related examples that the interval was computed over; 0 where each stands alone."""
 
 
 class ObjectiveResult(Struct, frozen=True):
@@ -127,6 +208,12 @@ class ObjectiveResult(Struct, frozen=True):
     state: State
     more_examples: int = 0
     """Estimate of the further test examples that would decide it."""
+    slice: str = ""
+    """`column=value` that a guard is held on, or "" for all examples."""
+    p_value: float | None = None
+    """Of the hypothesis that the target is not missed, or the guard not broken."""
+    adjusted_p: float | None = None
+    """The same, corrected for the number of comparisons of this verdict (Holm, 1979)."""
 
 
 class Verdict(Struct, frozen=True):
@@ -151,6 +238,13 @@ class Verdict(Struct, frozen=True):
     leaderboard: Id = ""
     """Where the challenger came from."""
     more_examples: int = 0
+    override_by: str = ""
+    """Who promoted it against the gate; "" where the gate decided."""
+    override_reason: str = ""
+    overrides: Id = ""
+    """The verdict that was overridden."""
+    guarantees: tuple[Guarantee, ...] = ()
+    """Risks of the challenger's and champion's thresholds, checked on test."""
 
 
 class Release(Struct, frozen=True):

@@ -93,6 +93,8 @@ def _make(
         dataset=dataset.id,
         prompt=project.prompts.get(prompt_of(table)),
         seed=brief.explore.seed,
+        out_of_scope=brief.data.out_of_scope,
+        metric=brief.primary.metric,
         made=made,
         tried={other: done.id for other, done in tried.items()},
     )

@@ -28,6 +28,8 @@ def recipe(
     dataset: Id,
     prompt: Prompt | None,
     seed: int,
+    out_of_scope: str,
+    metric: str,
     made: Mapping[str, Id],
     tried: Mapping[str, Id],
 ) -> Recipe:
@@ -51,4 +53,6 @@ def recipe(
         parent=made[table["parent"]] if table.get("parent") else "",
         members=members,
         seed=seed,
+        out_of_scope=out_of_scope,
+        metric=metric if is_derived(table) else "",  # what is made from data alone does not depend on it
     )

@@ -19,7 +19,7 @@ from lifeloop.models.model import ModelKind
 from lifeloop.store.datasets import read_for_selection, sample
 from lifeloop.store.tables import from_parquet, table_to_answers
 from lifeloop.store.vault import Vault
-from lifeloop.training.trainer import Materials, MemberAnswers, Trainer
+from lifeloop.training.trainer import Decided, Materials, MemberAnswers, Trainer
 
 VERSION = "1"
 
@@ -38,12 +38,13 @@ def make(vault: Vault, recipe: Recipe, max_items: int, *, progress: Progress) ->
     parent = vault.get_value(recipe.parent, Candidate) if recipe.parent else None
     settings, kept = _settings(recipe, trainer, parent)
     if trainer is None:
-        return vault.put_value(_candidate(recipe, parent, kept, files=""))
+        return vault.put_value(_candidate(recipe, parent, Decided(kept), files=""))
     materials = _materials(vault, recipe, settings, parent, max_items)
     with tempfile.TemporaryDirectory(prefix="lifeloop-") as folder:
         decided = trainer.build(materials, Path(folder), progress)
         files = vault.put_folder(Path(folder))
-    return vault.put_value(_candidate(recipe, parent, kept | decided, files=files))
+    whole = Decided(kept | decided.settings, decided.prompt)
+    return vault.put_value(_candidate(recipe, parent, whole, files=files))
 
 
 def _trainer(table: dict[str, Any]) -> Trainer | None:
@@ -75,10 +76,13 @@ def _materials(vault: Vault, recipe: Recipe, settings: Any, parent: Candidate | 
         settings=settings,
         train=tuple(read_for_selection(vault, recipe.dataset, "train")),
         validation=tuple(validation),
-        prompt=recipe.prompt,
+        prompt=recipe.prompt if parent is None else parent.prompt,
         parent=vault.folder(parent.files) if parent and parent.files else None,
         parent_settings=parent.settings if parent else None,
+        parent_kind=parent.kind if parent else "",
         members=tuple(_member(vault, trial) for _, trial in recipe.members),
+        out_of_scope=recipe.out_of_scope,
+        metric=recipe.metric,
         seed=recipe.seed,
     )
 
@@ -89,15 +93,15 @@ def _member(vault: Vault, trial: Id) -> MemberAnswers:
     return MemberAnswers(name=found.name, answers=answers, usd_per_1000=found.measurements.usd_per_1000)
 
 
-def _candidate(recipe: Recipe, parent: Candidate | None, settings: dict[str, Any], files: Id) -> Candidate:
+def _candidate(recipe: Recipe, parent: Candidate | None, decided: Decided, files: Id) -> Candidate:
     return Candidate(
         name=recipe.name,
         kind=parent.kind if parent else recipe.table["kind"],
         task=recipe.task,
         labels=recipe.labels,
-        settings=settings,
+        settings=decided.settings,
         files=files,
-        prompt=recipe.prompt if parent is None else parent.prompt,
+        prompt=decided.prompt or (recipe.prompt if parent is None else parent.prompt),
         parent=recipe.parent,
         members=tuple(candidate for candidate, _ in recipe.members),
         dataset=recipe.dataset,

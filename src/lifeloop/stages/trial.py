@@ -7,6 +7,7 @@ request at a time, whatever batches the answers were made in.
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -50,6 +51,9 @@ class TrialOrder(Struct, frozen=True):
     confidence: float
     usd_per_hour: float
     seed: int
+    repeats: int = 1
+    metrics: dict[str, dict[str, Any]] = {}
+    """The brief's own metrics: name to section, each with a `fingerprint` of the files that it names."""
 
 
 class Said(Struct, frozen=True):

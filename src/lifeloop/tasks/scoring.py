@@ -25,7 +25,7 @@ def read(task: Task, examples: Sequence[Example], answers: Sequence[Answer], sco
             prediction = None if answer.error else task.parse(answer.output, scope.labels)
         except ValueError:
             prediction = None
-        scored.append(Scored(example.reference, prediction, answer))
+        scored.append(Scored(example, prediction, answer))
     return scored
 
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from lifeloop.core.candidates import Answer, Contract
+from lifeloop.core.data import Example
 from lifeloop.core.evidence import Direction
 
 Floats = NDArray[np.float64]
@@ -20,17 +21,25 @@ Floats = NDArray[np.float64]
 class Scored(Struct, frozen=True):
     """One example with what became of it; what metrics are computed from."""
 
-    reference: str
+    example: Example
     prediction: Any
     """What `Task.parse` gave, or None for a failed answer."""
     answer: Answer
+
+    @property
+    def reference(self) -> str:
+        """What should have come out."""
+        return self.example.reference
 
 
 class Scope(Struct, frozen=True):
     """What metrics need to know of the use case."""
 
     labels: tuple[str, ...] = ()
+    """Every label that a reference of the split holds or the candidate knows: columns must not depend on the chunk."""
     out_of_scope: str = ""
+    slices: tuple[str, ...] = ()
+    """`column=value` of every slice that is large enough to say something."""
 
 
 class Metric(Struct, frozen=True):
@@ -39,12 +48,15 @@ class Metric(Struct, frozen=True):
     name: str
     direction: Direction
     columns: Callable[[Sequence[Scored], Scope], Floats]
-    """Rows (n_examples, n_columns); a row of NaN where the metric does not apply to the example."""
+    """Rows (n_examples, n_columns); a row of NaN where the metric does not apply to the example. Called with one chunk
+    of a trial at a time: the number and meaning of the columns may depend on the scope, never on the chunk."""
     combine: Callable[[Floats], Floats]
     """Column means (..., n_columns) to values (...)."""
     about: str
     needs_out_of_scope: bool = False
     """Whether it says nothing in a use case without an out-of-scope label."""
+    remark: Callable[[Floats], str] | None = None
+    """Column means (n_columns,) to what else they say, in a sentence; "" for nothing."""
 
 
 class Task(Protocol):

@@ -1,7 +1,6 @@
 """Fits a linear head on the vectors of a frozen sentence encoder, and its temperature on validation."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -10,7 +9,7 @@ from lifeloop.models import linear
 from lifeloop.models.encoder import open_encoder
 from lifeloop.training.calibration import temperature
 from lifeloop.training.features import full_head, known
-from lifeloop.training.trainer import Materials
+from lifeloop.training.trainer import Decided, Materials
 
 
 class EncoderHeadTrainer:
@@ -19,7 +18,7 @@ class EncoderHeadTrainer:
     settings = None
     version = "1"
 
-    def build(self, materials: Materials, folder: Path, progress: Progress) -> dict[str, Any]:
+    def build(self, materials: Materials, folder: Path, progress: Progress) -> Decided:
         """Write the head; the encoder's weights stay where they are."""
         from sklearn.linear_model import LogisticRegression
 
@@ -34,7 +33,7 @@ class EncoderHeadTrainer:
         unseen = encoder.encode([example.input for example in held_out], progress) if held_out else np.zeros((0, 1))
         heat = temperature(unseen @ weights.T + bias, truth) if held_out else 1.0
         linear.save_head(folder, weights / heat, bias / heat)
-        return {}
+        return Decided()
 
 
 TRAINER = EncoderHeadTrainer()

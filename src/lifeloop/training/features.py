@@ -11,7 +11,7 @@ from lifeloop.core.progress import Progress
 from lifeloop.models import linear
 from lifeloop.models.features import VECTORISERS, save_vectoriser, vectoriser
 from lifeloop.training.calibration import temperature
-from lifeloop.training.trainer import Materials
+from lifeloop.training.trainer import Decided, Materials
 
 
 class FeaturesTrainer:
@@ -20,7 +20,7 @@ class FeaturesTrainer:
     settings = None
     version = "1"
 
-    def build(self, materials: Materials, folder: Path, progress: Progress) -> dict[str, Any]:
+    def build(self, materials: Materials, folder: Path, progress: Progress) -> Decided:
         """Write the vectorisers and the head."""
         from scipy.sparse import hstack
         from sklearn.svm import LinearSVC
@@ -49,7 +49,7 @@ class FeaturesTrainer:
         for name, (trained, _) in fitted:
             save_vectoriser(folder, name, trained)
         linear.save_head(folder, weights / heat, bias / heat)
-        return {}
+        return Decided()
 
 
 def _fit(name: str, materials: Materials, texts: Sequence[str]) -> tuple[Any, Any]:

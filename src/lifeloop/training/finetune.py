@@ -18,7 +18,7 @@ from lifeloop.models import linear
 from lifeloop.models.encoder import TUNED, open_encoder
 from lifeloop.training.calibration import temperature
 from lifeloop.training.features import known
-from lifeloop.training.trainer import Materials
+from lifeloop.training.trainer import Decided, Materials
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +48,7 @@ class FinetuneTrainer:
     settings = Settings
     version = "1"
 
-    def build(self, materials: Materials, folder: Path, progress: Progress) -> dict[str, Any]:
+    def build(self, materials: Materials, folder: Path, progress: Progress) -> Decided:
         """Write the tuned encoder and its head."""
         if materials.parent is None or materials.parent_settings is None:
             raise ModelError("there is no parent to start from", where="candidates", fix='write parent = "NAME"')
@@ -73,7 +73,7 @@ class FinetuneTrainer:
         heat = temperature(unseen @ weights.T + bias, truth) if unseen is not None else 1.0
         encoder.save(folder / TUNED)
         linear.save_head(folder, weights / heat, bias / heat)
-        return {}
+        return Decided()
 
 
 def _head(parent: Path) -> "torch.nn.Linear":

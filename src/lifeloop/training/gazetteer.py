@@ -3,14 +3,13 @@
 import re
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from lifeloop.core.progress import Progress
 from lifeloop.models.gazetteer import FILE
 from lifeloop.tasks.extract import TASK
-from lifeloop.training.trainer import Materials
+from lifeloop.training.trainer import Decided, Materials
 
 
 class GazetteerTrainer:
@@ -19,7 +18,7 @@ class GazetteerTrainer:
     settings = None
     version = "1"
 
-    def build(self, materials: Materials, folder: Path, progress: Progress) -> dict[str, Any]:
+    def build(self, materials: Materials, folder: Path, progress: Progress) -> Decided:
         """Write the names with their commonest type."""
         types: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for example in materials.train:
@@ -35,7 +34,7 @@ class GazetteerTrainer:
             if count / occurrences >= materials.settings.precision:
                 names[name] = kind
         (folder / FILE).write_bytes(msgspec.json.encode(names, order="deterministic"))
-        return {}
+        return Decided()
 
 
 TRAINER = GazetteerTrainer()

@@ -6,7 +6,6 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -15,7 +14,7 @@ from lifeloop.core.data import Example
 from lifeloop.core.progress import Progress
 from lifeloop.models import llamacpp, scoring
 from lifeloop.models.llamacpp import FILE, Learned
-from lifeloop.training.trainer import Materials
+from lifeloop.training.trainer import Decided, Materials
 
 
 class ShotsTrainer:
@@ -24,7 +23,7 @@ class ShotsTrainer:
     settings = None
     version = "1"
 
-    def build(self, materials: Materials, folder: Path, progress: Progress) -> dict[str, Any]:
+    def build(self, materials: Materials, folder: Path, progress: Progress) -> Decided:
         """Write the shots and, for a local model that scores labels, the prior to divide by."""
         chance = random.Random(materials.seed)
         shots = choose_shots(materials.train, materials.settings.shots, chance)
@@ -36,7 +35,7 @@ class ShotsTrainer:
             inputs = chance.sample(others, min(wanted, len(others)))
             prior = _prior(materials, folder, inputs, progress)
             (folder / FILE).write_bytes(msgspec.json.encode(msgspec.structs.replace(learned, prior=prior)))
-        return {}
+        return Decided()
 
 
 def choose_shots(train: Sequence[Example], n: int, chance: random.Random) -> list[Example]:

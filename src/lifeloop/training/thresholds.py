@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from lifeloop.core.errors import ModelError
 from lifeloop.core.progress import Progress
 from lifeloop.tasks.scoring import read
 from lifeloop.tasks.task import Scope, Task
-from lifeloop.training.trainer import Materials
+from lifeloop.training.trainer import Decided, Materials
 
 
 class CascadeTrainer:
@@ -21,14 +20,14 @@ class CascadeTrainer:
     settings = None
     version = "1"
 
-    def build(self, materials: Materials, folder: Path, progress: Progress) -> dict[str, Any]:
+    def build(self, materials: Materials, folder: Path, progress: Progress) -> Decided:
         """Return the threshold with the best validation score; among equals the one that asks the least.
 
         One threshold serves every step of the cascade. Nothing is written. Raises ModelError where no member but the
         last gives a confidence.
         """
         if materials.settings.threshold is not None:
-            return {}
+            return Decided()
         quality = [_quality(materials, member.answers) for member in materials.members]
         confidence = [_confidence(member.answers) for member in materials.members]
         if not any(np.isfinite(values).any() for values in confidence[:-1]):
@@ -44,7 +43,7 @@ class CascadeTrainer:
         choices = np.unique(np.round(quantiles, 6))
         scores = [(_score(quality, confidence, threshold), -threshold) for threshold in choices]
         _, negative = max(scores)
-        return {"threshold": float(-negative)}
+        return Decided(settings={"threshold": float(-negative)})
 
 
 def _score(quality: Sequence[np.ndarray], confidence: Sequence[np.ndarray], threshold: float) -> float:

@@ -38,6 +38,21 @@ class Materials(Struct, frozen=True):
     """Its settings."""
     members: tuple[MemberAnswers, ...]
     seed: int
+    parent_kind: str = ""
+    """The model kind of the candidate that is adapted."""
+    out_of_scope: str = ""
+    """The label that means "none of the others", or ""."""
+    metric: str = ""
+    """For what is adapted or composed: the brief's first objective, which it is to make good."""
+
+
+class Decided(Struct, frozen=True):
+    """What training decided about the candidate, beside the files that it wrote."""
+
+    settings: dict[str, Any] = {}
+    """Settings that it chose (a threshold, say), in place of those of the brief."""
+    prompt: Prompt | None = None
+    """The prompt that it wrote, in place of the recipe's; None to keep that."""
 
 
 class Trainer(Protocol):
@@ -48,8 +63,8 @@ class Trainer(Protocol):
     version: str
     """Changed by hand when the same materials would give another candidate."""
 
-    def build(self, materials: Materials, folder: Path, progress: Progress) -> dict[str, Any]:
-        """Write the candidate's files to `folder` and return settings that training decided (a threshold, say).
+    def build(self, materials: Materials, folder: Path, progress: Progress) -> Decided:
+        """Write the candidate's files to `folder` and return what training decided.
 
         The same materials give the same files, up to floating-point noise. Raises ModelError.
         """
