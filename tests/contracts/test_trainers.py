@@ -87,6 +87,9 @@ def test_there_is_no_field_to_hand_over_the_test_or_the_guard_split():
         "parent_settings",
         "members",
         "seed",
+        "parent_kind",
+        "out_of_scope",
+        "metric",
     }
     assert {field.name for field in msgspec.structs.fields(MemberAnswers)} == {"name", "answers", "usd_per_1000"}
 
