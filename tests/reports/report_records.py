@@ -11,13 +11,17 @@ from lifeloop.core.data import Dataset, Finding
 from lifeloop.core.events import ProductionSummary
 from lifeloop.core.evidence import (
     Comparison,
+    Elimination,
+    Guarantee,
     Leaderboard,
     Measurements,
     MetricValue,
     ObjectiveResult,
     Release,
+    Spot,
     Standing,
     Trial,
+    VarianceSplit,
     Verdict,
 )
 from lifeloop.reports.record import CycleRecord, LineageStep
@@ -66,6 +70,15 @@ kind = "remote"
 [candidates.first-cheap]
 kind = "cascade"
 members = ["tfidf", "smollm"]
+"""
+
+ROUTED = """
+[candidates.routed]
+kind = "router"
+by = "domain"
+[candidates.careful]
+kind = "abstain"
+members = ["minilm-tuned"]
 """
 
 
@@ -292,6 +305,76 @@ def promoted() -> CycleRecord:
     )
 
 
+def raced() -> CycleRecord:
+    """A cycle with a race, composed candidates, a promise, repeats, a broken slice, and an override."""
+    field = {
+        "minilm-tuned": FIELD["minilm-tuned"],
+        "routed": trial("routed", 0.905, p50=11.0, p95=15.0, memory=540.0, usd=0.0003),
+        "careful": trial("careful", 0.901, p50=9.9, p95=14.3, memory=513.0, usd=0.00028),
+        "first-cheap": FIELD["first-cheap"],
+        "smollm": trial("smollm", 0.55, p50=287.0, p95=402.0, memory=322.0, usd=0.0081, n=50),
+    }
+    out = Elimination("minilm-tuned", 50, 900, -0.33, -0.45, -0.22, 0.01, "betting on paired differences")
+    board = board_of(field, "minilm-tuned")
+    standings = tuple(
+        msgspec.structs.replace(
+            standing,
+            eliminated=out if standing.name == "smollm" else None,
+            trial=msgspec.structs.replace(
+                standing.trial, remarks=("The judge agrees with people on 82% of 40 labelled answers.",)
+            )
+            if standing.name == "routed"
+            else standing.trial,
+        )
+        for standing in board.standings
+    )
+    candidates = BRIEF + ROUTED
+    always = {"always_low": 0.02, "always_high": 0.082, "e_value": 412.0, "worse_e_value": 0.001}
+    before = promoted()
+    verdict = msgspec.structs.replace(
+        before.verdict,
+        reason="overridden by Ada Lovelace: the regulator asks for it by Monday",
+        override_by="Ada Lovelace",
+        override_reason="the regulator asks for it by Monday",
+        overrides=identifier("the verdict of the gate"),
+        guards=(
+            *before.verdict.guards,
+            ObjectiveResult("accuracy", None, "max", -0.08, -0.12, -0.04, "broken", 0, "domain=banking", 0.0005, 0.004),
+        ),
+        comparisons=(
+            compared("accuracy", 0.912, 0.861, **always),
+            compared("accuracy", 0.8, 0.88, slice="domain=banking", low=-0.12, high=-0.04),
+            *before.verdict.comparisons[1:],
+        ),
+        guarantees=(
+            Guarantee(
+                "careful",
+                "an in-scope request is withheld or answered wrongly",
+                0.05,
+                0.61,
+                0.049,
+                0.041,
+                0.03,
+                0.054,
+                True,
+            ),
+            Guarantee("first-cheap", "the last member would have been right", 0.02, 0.8, 0.019),
+        ),
+    )
+    curve = (Spot(0.0, 1.0, 0.912), Spot(0.5, 0.9, 0.95), Spot(0.9, 0.6, 0.99))
+    trials = tuple(
+        msgspec.structs.replace(found, abstention=curve, repeats=4, variance=(VarianceSplit("accuracy", 0.06, 0.02),))
+        for found in before.trials
+    )
+    return msgspec.structs.replace(
+        before,
+        brief=brief_of(candidates),
+        leaderboard=msgspec.structs.replace(board, standings=standings),
+        verdict=verdict,
+        trials=trials,
+    )
+
+
 def rejected() -> CycleRecord:
     """A cycle whose challenger misses an objective; nothing served before, nothing released."""
     verdict = verdict_of(
@@ -425,4 +508,4 @@ def hostile() -> CycleRecord:
     )
 
 
-VARIANTS = {make.__name__: make for make in (promoted, rejected, undecided, alone, crowded, unmeasured, hostile)}
+VARIANTS = {make.__name__: make for make in (promoted, raced, rejected, undecided, alone, crowded, unmeasured, hostile)}

@@ -1,4 +1,4 @@
-"""Who the candidates of a cycle are: their kind, their side (narrow, broad, cascade), their part, their quality.
+"""Who the candidates of a cycle are: their kind, their side (narrow, broad, composed), their part, their quality.
 
 Takes a record, gives facts in words and numbers. Knows nothing of sections or of how they are drawn.
 """
@@ -13,9 +13,10 @@ from lifeloop.core.evidence import OPERATIONAL, Direction, MetricValue, Standing
 from lifeloop.reports.numbers import Amounts, amounts_of
 from lifeloop.reports.record import CycleRecord
 
-Side = Literal["narrow", "broad", "cascade"]
+Side = Literal["narrow", "router", "cascade", "abstaining", "broad"]
 
 _BROAD_KINDS = ("llamacpp", "remote")
+_COMPOSED: dict[str, Side] = {"cascade": "cascade", "router": "router", "abstain": "abstaining"}
 
 
 class Contender(Struct, frozen=True):
@@ -39,6 +40,8 @@ def kind_of(brief: Brief, name: str) -> str:
     if adaptation := table.get("adapt"):
         return f"{adaptation} of {table.get('parent', '?')}"
     kind = str(table.get("kind", ""))
+    if kind == "router":
+        return f"specialists by {table.get('by', '?')}"
     members = table.get("members")
     if isinstance(members, list | tuple) and members:
         return f"{kind} of {', then '.join(str(member) for member in members)}"
@@ -46,13 +49,13 @@ def kind_of(brief: Brief, name: str) -> str:
 
 
 def side_of(brief: Brief, name: str) -> Side:
-    """Return whether a candidate was trained on the task, is a model for many tasks, or is composed of others.
+    """Return whether a candidate was trained on the task, is a model for many tasks, or how it is composed of others.
 
     An adapted candidate was trained on the task, whatever it was before.
     """
     table = brief.candidates.get(name, {})
-    if table.get("kind") == "cascade":
-        return "cascade"
+    if composed := _COMPOSED.get(str(table.get("kind"))):
+        return composed
     return "broad" if table.get("kind") in _BROAD_KINDS else "narrow"
 
 

@@ -5,12 +5,13 @@ Takes a record, gives blocks of text that is ready to be read. Knows nothing of 
 
 from lifeloop.core.content import short
 from lifeloop.reports.blocks import Document, Facts, Section
+from lifeloop.reports.evidence import evidence_section
 from lifeloop.reports.field import figures_section, leaderboard_section, plan_section, scope_section
 from lifeloop.reports.numbers import moment
 from lifeloop.reports.record import CycleRecord
 from lifeloop.reports.sentence import verdict_sentence
 from lifeloop.reports.setting import brief_section, data_section, lineage_section, production_section
-from lifeloop.reports.verdict import evidence_section, verdict_section
+from lifeloop.reports.verdict import verdict_section
 from lifeloop.reports.wording import DECISION_TONES, glossary
 
 

@@ -8,15 +8,17 @@ from collections.abc import Callable
 
 from lifeloop.core.candidates import Estimate
 from lifeloop.core.evidence import Standing, Trial
-from lifeloop.reports.blocks import Block, Cell, Column, Figure, Row, Section, Table, Text
+from lifeloop.reports.blocks import Block, Cell, Column, Facts, Figure, Row, Section, Table, Text
 from lifeloop.reports.contenders import contenders, direction_of, how_to_write, kind_of, metric_names, parts_of
+from lifeloop.reports.evidence import metric_cell
 from lifeloop.reports.lettered import forest_letters, quality_cost_letters
 from lifeloop.reports.numbers import ABSENT, Amounts, count, duration, megabytes, milliseconds, times, usd
 from lifeloop.reports.plot import forest, quality_cost
+from lifeloop.reports.race import race_blocks
 from lifeloop.reports.record import CycleRecord
 from lifeloop.reports.scene import Mark, Scene, front
 from lifeloop.reports.scope import narrow_or_broad
-from lifeloop.reports.verdict import metric_cell
+from lifeloop.reports.trade import trade_blocks
 from lifeloop.reports.wording import confidence, metric_label
 
 _WIDE, _NARROW = 820, 360
@@ -38,6 +40,8 @@ def leaderboard_section(record: CycleRecord) -> Section:
         Text(lead="Challenger:", text=f"{chosen}{why}"),
         _quality(record, amounts),
         _expense(record),
+        *race_blocks(record, amounts),
+        *_remarks(record),
     ]
     failed = [standing for standing in board.standings if standing.trial is None]
     if failed:
@@ -47,11 +51,20 @@ def leaderboard_section(record: CycleRecord) -> Section:
     return Section(key="leaderboard", title="Leaderboard", blocks=tuple(blocks))
 
 
+def _remarks(record: CycleRecord) -> list[Block]:
+    """Return what metrics have to say beside their values: how well a judge agrees with people, say."""
+    tried = [(standing.name, standing.trial) for standing in record.leaderboard.standings if standing.trial]
+    items = tuple((name, " ".join(trial.remarks)) for name, trial in tried if trial.remarks)
+    return [Facts(items=items)] if items else []
+
+
 def _who(record: CycleRecord, standing: Standing) -> Cell:
     kind = kind_of(record.brief, standing.name)
     note = " · ".join(part for part in (kind if kind != standing.name else "", standing.note.strip()) if part)
-    failed = () if standing.trial else ("failed",)
-    return Cell(standing.name, note=note, badges=(*parts_of(record, standing.candidate), *failed))
+    marks = () if standing.trial else ("failed",)
+    if standing.eliminated:
+        marks = ("stopped early",)
+    return Cell(standing.name, note=note, badges=(*parts_of(record, standing.candidate), *marks))
 
 
 def _row(record: CycleRecord, standing: Standing, *cells: Cell) -> Row:
@@ -183,7 +196,7 @@ def _scene(record: CycleRecord) -> Scene:
 
 def scope_section(record: CycleRecord) -> Section:
     """Return whether a narrow specialist or a broad model serves this use case better."""
-    return Section(key="scope", title="Narrow or broad?", blocks=(narrow_or_broad(record),))
+    return Section(key="scope", title="Narrow or broad?", blocks=(narrow_or_broad(record), *trade_blocks(record)))
 
 
 def plan_section(record: CycleRecord) -> Section:

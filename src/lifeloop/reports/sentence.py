@@ -19,6 +19,9 @@ _CHEAPER = 0.95
 def verdict_sentence(record: CycleRecord) -> str:
     """Return the verdict in one sentence."""
     verdict = record.verdict
+    if verdict.override_by:
+        reason = _clause(verdict.override_reason)
+        return f"{verdict.challenger_name} goes to production against the gate, by {verdict.override_by}: {reason}."
     why = {"promote": _why_promoted, "reject": _why_rejected, "undecided": _why_undecided}[verdict.decision](record)
     why = why or _clause(verdict.reason) or "the gate gave no reason"
     if verdict.decision == "promote":
@@ -33,7 +36,8 @@ def verdict_sentence(record: CycleRecord) -> str:
 def main_comparison(record: CycleRecord) -> Comparison | None:
     """Return the comparison in the primary metric on the clean test examples, or None."""
     for comparison in record.verdict.comparisons:
-        if (comparison.metric, comparison.split, comparison.suite) == (record.leaderboard.metric, "test", "clean"):
+        place = (comparison.metric, comparison.split, comparison.suite, comparison.slice)
+        if place == (record.leaderboard.metric, "test", "clean", ""):
             return comparison
     return None
 

@@ -1,19 +1,19 @@
-"""The verdict and the evidence at the gate, as sections: what was decided, and the numbers it rests on.
+"""The verdict as a section: what was decided, by whom, and how each objective and guard stands.
 
-Takes a record, gives blocks. Knows nothing of HTML or Markdown.
+Takes a record, gives blocks. The numbers behind it are in `evidence`. Knows nothing of HTML or Markdown.
 """
 
 import math
 
-from lifeloop.core.evidence import OPERATIONAL, Comparison, MetricValue, ObjectiveResult, Trial
-from lifeloop.reports.blocks import Block, Cell, Column, Row, Section, Table, Text, Tile, Tiles, Tone
-from lifeloop.reports.contenders import champion_name, champion_word, direction_of, gate_trial, how_to_write
+from lifeloop.core.evidence import OPERATIONAL, Comparison, ObjectiveResult
+from lifeloop.reports.blocks import Block, Cell, Column, Row, Section, Table, Text, Tile, Tiles
+from lifeloop.reports.contenders import champion_name, champion_word, gate_trial, how_to_write
+from lifeloop.reports.evidence import comparison_tone
 from lifeloop.reports.numbers import ABSENT, Amounts, count, probability, usd
 from lifeloop.reports.record import CycleRecord
-from lifeloop.reports.sentence import main_comparison, oriented
+from lifeloop.reports.sentence import main_comparison
 from lifeloop.reports.wording import (
     STATE_TONES,
-    confidence,
     held_against,
     margin_of,
     metric_label,
@@ -21,7 +21,6 @@ from lifeloop.reports.wording import (
 )
 
 _DECISIONS = {"promote": "promoted", "reject": "rejected", "undecided": "undecided: not enough evidence"}
-_MAX_SLICES = 40
 
 
 def verdict_section(record: CycleRecord) -> Section:
@@ -33,6 +32,9 @@ def verdict_section(record: CycleRecord) -> Section:
     else:
         who = f"{verdict.challenger_name} (the challenger) was held against {verdict.champion_name} (the {rival})"
     blocks: list[Block] = [Tiles(tiles=_tiles(record, amounts))]
+    if verdict.override_by:
+        reason = verdict.override_reason.strip().rstrip(".")
+        blocks.append(Text(lead=f"Override by {verdict.override_by}, against the gate:", text=f"{reason}."))
     blocks.append(Text(lead=f"{_DECISIONS[verdict.decision].capitalize()}.", text=f"{who}."))
     if verdict.reason.strip():
         blocks.append(Text(lead="In the gate's own words:", text=f"{verdict.reason.strip().rstrip('.')}."))
@@ -59,26 +61,6 @@ def verdict_section(record: CycleRecord) -> Section:
     return Section(key="verdict", title="Verdict", blocks=tuple(blocks))
 
 
-def evidence_section(record: CycleRecord) -> Section:
-    """Return the challenger against the champion: the comparisons, every set of examples, and the slices."""
-    amounts, rival = how_to_write(record), champion_word(record)
-    blocks: list[Block] = []
-    if record.verdict.comparisons:
-        blocks.append(
-            Text(
-                text=f"Both answered the same examples. An interval of the difference that holds zero leaves open "
-                f"who is better. Intervals are at {confidence(record)} confidence."
-            )
-        )
-        blocks.append(_comparisons(record, amounts))
-    else:
-        blocks.append(Text(text=f"The gate compared nothing: there is no test of the challenger against the {rival}."))
-    if record.trials:
-        blocks.append(_sets(record, amounts))
-    blocks += _slices(record, amounts)
-    return Section(key="evidence", title="Evidence at the gate", blocks=tuple(blocks))
-
-
 def _tiles(record: CycleRecord, amounts: Amounts) -> tuple[Tile, ...]:
     verdict, tiles = record.verdict, []
     for result in verdict.objectives[:1]:
@@ -93,7 +75,7 @@ def _tiles(record: CycleRecord, amounts: Amounts) -> tuple[Tile, ...]:
                 f"against {champion_name(record)}, {metric_label(primary.metric)}",
                 amounts.difference(primary.metric, primary.difference),
                 interval,
-                _comparison_tone(record, primary),
+                comparison_tone(record, primary),
             )
         )
     tiles.append(Tile("cost of 1,000 requests", usd(verdict.usd_per_1000[0]), _cost_note(record)))
@@ -134,7 +116,7 @@ def _guard_row(record: CycleRecord, result: ObjectiveResult, amounts: Amounts) -
     interval = amounts.difference_interval(result.metric, result.low, result.high)
     return Row(
         cells=(
-            Cell(metric_label(result.metric), note=f"{better} is better, {examples} examples"),
+            Cell(metric_label(result.metric), note=f"{better} is better, {examples} examples{_of_slice(result)}"),
             Cell(margin_of(amounts, objective) if objective else ABSENT),
             Cell(amounts.difference(result.metric, result.value)),
             Cell(interval if result.low != result.high and interval else _no_interval(result)),
@@ -143,10 +125,15 @@ def _guard_row(record: CycleRecord, result: ObjectiveResult, amounts: Amounts) -
     )
 
 
+def _of_slice(result: ObjectiveResult) -> str:
+    return f" of {result.slice}" if result.slice else ""
+
+
 def _is_of(comparison: Comparison, result: ObjectiveResult) -> bool:
     """Return whether a guard was held against this comparison; the gate names the difference, not the split."""
-    ours = (comparison.metric, comparison.difference, comparison.low, comparison.high)
-    return comparison.suite == "clean" and ours == (result.metric, result.value, result.low, result.high)
+    ours = (comparison.metric, comparison.slice, comparison.difference, comparison.low, comparison.high)
+    theirs = (result.metric, result.slice, result.value, result.low, result.high)
+    return comparison.suite == "clean" and ours == theirs
 
 
 def _no_interval(result: ObjectiveResult) -> str:
@@ -155,125 +142,6 @@ def _no_interval(result: ObjectiveResult) -> str:
 
 def _state(result: ObjectiveResult) -> Cell:
     note = f"{count(result.more_examples, 'further example')} needed" if result.more_examples > 0 else ""
+    if result.state in ("missed", "broken") and result.adjusted_p is not None:
+        note = f"{probability(result.adjusted_p)}, corrected for the number of comparisons"
     return Cell(result.state, note=note, tone=STATE_TONES[result.state])
-
-
-def _comparison_tone(record: CycleRecord, comparison: Comparison) -> Tone:
-    """Return good or bad news where the interval of the difference leaves zero out."""
-    low, high = oriented(record, comparison)
-    return "good" if low > 0 else "bad" if high < 0 else "open"
-
-
-def _comparisons(record: CycleRecord, amounts: Amounts) -> Table:
-    rows = []
-    for comparison in record.verdict.comparisons:
-        metric = comparison.metric
-        rows.append(
-            Row(
-                cells=(
-                    Cell(metric_label(metric), note=_examples_of(comparison.split, comparison.suite)),
-                    Cell(amounts.value(metric, comparison.challenger)),
-                    Cell(amounts.value(metric, comparison.champion)),
-                    Cell(amounts.difference(metric, comparison.difference), tone=_comparison_tone(record, comparison)),
-                    Cell(amounts.difference_interval(metric, comparison.low, comparison.high) or ABSENT),
-                    Cell(probability(comparison.p_value), note=comparison.method),
-                    Cell(count(comparison.n, "example")),
-                )
-            )
-        )
-    heads = (
-        Column("Metric"),
-        Column("Challenger", True),
-        Column(champion_word(record).capitalize(), True),
-        Column("Difference", True),
-        Column("Interval of the difference"),
-        Column("p-value and method"),
-        Column("Rests on", True),
-    )
-    names = f"{record.verdict.challenger_name} against {champion_name(record)}"
-    return Table(caption=f"Comparisons: {names}", columns=heads, rows=tuple(rows))
-
-
-def _examples_of(split: str, suite: str) -> str:
-    return f"{split} examples" if suite == "clean" else f"{split} examples, with {suite}"
-
-
-def _sets(record: CycleRecord, amounts: Amounts) -> Table:
-    """Return the primary metric of both on every split and suite, and what each suite takes away."""
-    metric, verdict = record.leaderboard.metric, record.verdict
-    rows = []
-    for split, suite in dict.fromkeys((trial.split, trial.suite) for trial in record.trials):
-        ours = gate_trial(record, verdict.challenger, split, suite)
-        theirs = gate_trial(record, verdict.champion, split, suite)
-        clean = gate_trial(record, verdict.challenger, split, "clean")
-        rows.append(
-            Row(
-                cells=(
-                    Cell(_examples_of(split, suite)),
-                    _quality(ours, metric, amounts),
-                    _quality(theirs, metric, amounts),
-                    Cell("—" if suite == "clean" else _change(ours, clean, metric, amounts)),
-                    _failures(ours),
-                    _failures(theirs),
-                )
-            )
-        )
-    rival = champion_word(record)
-    heads = (
-        Column("Examples"),
-        Column("Challenger", True),
-        Column(rival.capitalize(), True),
-        Column("Change from clean", True),
-        Column("Challenger's failed items", True),
-        Column(f"{rival.capitalize()}'s failed items", True),
-    )
-    caption = f"{metric_label(metric)} on every set of examples, clean and under harder conditions"
-    return Table(caption=caption, columns=heads, rows=tuple(rows))
-
-
-def _quality(trial: Trial | None, metric: str, amounts: Amounts) -> Cell:
-    value = trial.metric(metric) if trial else None
-    return metric_cell(value, amounts) if value else Cell(ABSENT)
-
-
-def metric_cell(value: MetricValue, amounts: Amounts) -> Cell:
-    """Return a metric's value, with its interval as the note."""
-    note = amounts.interval(value.metric, value.low, value.high)
-    return Cell(amounts.value(value.metric, value.value), note=note)
-
-
-def _change(trial: Trial | None, clean: Trial | None, metric: str, amounts: Amounts) -> str:
-    ours, before = trial and trial.metric(metric), clean and clean.metric(metric)
-    return amounts.difference(metric, ours.value - before.value) if ours and before else ABSENT
-
-
-def _failures(trial: Trial | None) -> Cell:
-    return Cell(f"{trial.n_failed:,} of {count(trial.n_items, 'item')}") if trial else Cell(ABSENT)
-
-
-def _slices(record: CycleRecord, amounts: Amounts) -> list[Block]:
-    """Return the primary metric by slice on the clean test examples, the challenger's worst first."""
-    metric, verdict = record.leaderboard.metric, record.verdict
-    ours = gate_trial(record, verdict.challenger, "test", "clean")
-    theirs = gate_trial(record, verdict.champion, "test", "clean")
-    if ours is None or not ours.slices:
-        return []
-    sign = 1 if direction_of(record, metric) == "max" else -1
-    found = [(name, value) for name, values in ours.slices.items() for value in values if value.metric == metric]
-    found.sort(key=lambda pair: (not math.isfinite(pair[1].value), sign * pair[1].value, pair[0]))
-    rows = []
-    for name, value in found[:_MAX_SLICES]:
-        other = next((v for v in (theirs.slices.get(name, ()) if theirs else ()) if v.metric == metric), None)
-        rival = metric_cell(other, amounts) if other else Cell(ABSENT)
-        rows.append(Row(cells=(Cell(name), metric_cell(value, amounts), rival, Cell(count(value.n, "example")))))
-    if not rows:
-        return []
-    left = len(found) - len(rows)
-    shown = f", the {_MAX_SLICES} worst of {len(found)}" if left else ", the challenger's worst first"
-    heads = (
-        Column("Slice"),
-        Column("Challenger", True),
-        Column(champion_word(record).capitalize(), True),
-        Column("Rests on", True),
-    )
-    return [Table(caption=f"{metric_label(metric)} by slice{shown}", columns=heads, rows=tuple(rows))]

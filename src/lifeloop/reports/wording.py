@@ -84,6 +84,11 @@ def glossary(record: CycleRecord) -> tuple[tuple[str, str], ...]:
         ("p50, p95 latency", "Half, and 95 of 100, requests are answered within this time."),
         ("Validation, test, guard", "Separate examples: to choose the challenger, to judge it, and a last reserve."),
         ("p-value", "How often chance alone would give a difference this large. Small means: hardly chance."),
+        (
+            "Always-valid",
+            "Holds however often somebody looks while examples come in; a plain interval holds for one look.",
+        ),
+        ("e-value", "Evidence as odds: 20 means that chance alone reaches it in at most one of 20 experiments."),
         ("Best for its cost", "No other candidate is better for the same money or less."),
     ]
     return (*words, *_metric_words(record))
