@@ -64,7 +64,30 @@ def brief_reference() -> str:
         module = inspect.getmodule(found.settings)
         assert module is not None
         parts += [f'### adapt = "{name}"\n', f"{_first_line(module)}\n", _keys(found.settings, module)]
+    parts += ["## [metrics.NAME]\n", _DECLARED]
+    for name in plugins.names("metrics"):
+        found = plugins.get("metrics", name)
+        tasks = ", ".join(found.tasks) or "every task"
+        module = inspect.getmodule(found.settings)
+        assert module is not None
+        parts += [f'### kind = "{name}"\n', f"{_first_line(module)} For {tasks}.\n", _keys(found.settings, module)]
+        parts += [f"Each of `{key}`: {doc}\n\n{table}" for key, doc, table in _tables_in(found.settings, module)]
     return "\n".join([*parts, "## Metrics\n", _metrics()])
+
+
+_DECLARED = """Metrics of the use case's own. Objectives name them as they name those of the task. Files that they read
+lie in the project's folder.
+"""
+
+
+def _tables_in(kind: type[msgspec.Struct], module: ModuleType) -> list[tuple[str, str, str]]:
+    """Return of each key that holds tables: the key, what a table says, and its keys."""
+    found = []
+    for field in msgspec.structs.fields(kind):
+        for part in getattr(field.type, "__args__", ()):
+            if isinstance(part, type) and issubclass(part, msgspec.Struct):
+                found.append((field.name, inspect.getdoc(part) or "", _keys(part, module)))
+    return found
 
 
 def _section(name: str) -> type[msgspec.Struct]:
