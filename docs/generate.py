@@ -47,7 +47,7 @@ def _fenced(text: str) -> str:
 def brief_reference() -> str:
     """Return every key of the brief as Markdown: its section, type, default and meaning."""
     parts = [NOTE, "# The brief: lifeloop.toml\n", "A key without a default must be written.\n"]
-    for section in ("project", "data", "objectives", "budget", "explore", "gate", "release", "monitor"):
+    for section in ("project", "data", "objectives", "budget", "explore", "auto", "gate", "release", "monitor"):
         kind = _section(section)
         title = f"[[{section}]]" if section == "objectives" else f"[{section}]"
         parts += [f"## {title}\n", f"{inspect.getdoc(kind)}\n", _keys(kind, brief)]

@@ -6,6 +6,7 @@ each package's own implementations, and `tests/contracts` holds any implementati
 """
 
 import difflib
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -44,5 +45,6 @@ def get(seam: str, name: str, where: str = "") -> Any:
     return found
 
 
+@cache  # what is installed does not change while a process runs, and reading metadata takes milliseconds
 def _found(seam: str) -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=f"lifeloop.{seam}")}

@@ -195,7 +195,18 @@ margin = 0.05
 [[objectives]]
 metric = "p95_ms"
 target = 2000           # latency of 95 in 100 requests, in milliseconds
-"""
+{_own_metric(task)}"""
+
+
+def _own_metric(task: str) -> str:
+    """Return an example, commented out, of a metric that the brief declares for itself."""
+    lines = ["A metric of your own, for objectives to name: costs, a rule, a Python function, a judge."]
+    if task == "classify":
+        lines += ["[metrics.misrouting]", 'kind = "costs"', 'currency = "EUR"', "wrong = 2.0"]
+        lines += ['costs = [{ reference = "complaint", answer = "*", cost = 12 }]']
+    else:
+        lines += ["[metrics.manners]", 'kind = "rule"', 'must_not = ["(?i)as an AI"]', "max_words = 100"]
+    return "".join(f"\n# {line}" for line in lines) + "\n"
 
 
 _BUDGET = """[budget]

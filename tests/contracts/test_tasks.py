@@ -75,7 +75,9 @@ def test_any_output_is_read_or_refused_and_every_metric_stays_in_range(data):
                 st.tuples(st.sampled_from(references), outputs, confidences, st.booleans()), min_size=1, max_size=8
             )
         )
-        examples = [Example(str(n), "text", reference, "") for n, (reference, *_) in enumerate(said)]
+        examples = [
+            Example(str(n), "text", reference, "", {"channel": "mail"}) for n, (reference, *_) in enumerate(said)
+        ]
         answers = [Answer(output, confidence, error="late" if fails else "") for _, output, confidence, fails in said]
         items = read(task, examples, answers, Scope(labels, "other"))
         assert all(item.prediction is None for item, answer in zip(items, answers, strict=True) if answer.error)
@@ -96,8 +98,8 @@ def test_every_metric_is_named_as_it_is_listed_and_says_what_it_is(task):
 
 def test_perfect_answers_are_perfect_and_no_answers_are_worst(task):
     references = REFERENCES[task.name] * 4
-    scope = Scope(task.labels(references), "other")
-    examples = [Example(str(n), "", reference, "") for n, reference in enumerate(references)]
+    scope = Scope(task.labels(references), "other", ("channel=mail",))
+    examples = [Example(str(n), "", reference, "", {"channel": "mail"}) for n, reference in enumerate(references)]
     perfect = read(task, examples, [Answer(reference, confidence=1.0) for reference in references], scope)
     silent = read(task, examples, [Answer("", confidence=1.0, error="late") for _ in references], scope)
     best, worst = ({v.metric: v.value for v in measure_all(task, items, scope, 0.95)} for items in (perfect, silent))
@@ -110,8 +112,8 @@ def test_perfect_answers_are_perfect_and_no_answers_are_worst(task):
 
 def test_columns_have_a_row_an_example_and_combine_over_any_leading_axes(task):
     references = REFERENCES[task.name] * 2
-    scope = Scope(task.labels(references), "other")
-    examples = [Example(str(n), "", reference, "") for n, reference in enumerate(references)]
+    scope = Scope(task.labels(references), "other", ("channel=mail",))
+    examples = [Example(str(n), "", reference, "", {"channel": "mail"}) for n, reference in enumerate(references)]
     items = read(task, examples, [Answer(reference, confidence=0.7) for reference in references], scope)
     for metric in task.metrics.values():
         columns = metric.columns(items, scope)

@@ -9,7 +9,10 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from lifeloop.core.evidence import Direction
 from lifeloop.tasks.task import Metric
+
+BRIEF_FILE = "lifeloop.toml"
 
 
 class Surroundings(Struct, frozen=True):
@@ -22,6 +25,12 @@ class Surroundings(Struct, frozen=True):
     """The project's folder, which files that the settings name are relative to."""
     responses: Path | None
     """The cache of responses, for kinds that ask a model; None where nothing may be asked."""
+    cycle: int = 0
+    """The cycle that pays for what is asked."""
+    usd: float = float("inf")
+    """Money that may still be spent on asking."""
+    tokens: int = -1
+    """Tokens that may still be read and written by remote endpoints; -1 sets no bound."""
 
 
 class MetricKind(Protocol):
@@ -34,8 +43,19 @@ class MetricKind(Protocol):
     version: str
     """Changed by hand when the same settings would score differently."""
 
-    def files(self, settings: Any) -> tuple[str, ...]:
-        """Return the files that the settings name, relative to the project: a change in one makes another metric."""
+    def direction(self, settings: Any) -> Direction:
+        """Return whether more or less is better."""
+
+    def files(self, settings: Any) -> dict[str, str]:
+        """Return the files that the settings name, by key, relative to the project: another content, another metric."""
 
     def metric(self, name: str, settings: Any, surroundings: Surroundings) -> Metric:
-        """Return the metric. Raises BriefError that names the key where the settings or a file are wrong."""
+        """Return the metric. Runs nobody's code and loads no model: that waits until its columns are asked for.
+
+        Raises BriefError that names the key where the settings or a file are wrong.
+        """
+
+
+def key_of(name: str, key: str) -> str:
+    """Return where a key of a declared metric stands in the brief, as errors say it."""
+    return f"{BRIEF_FILE}: metrics.{name}.{key}"

@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct
 
 from lifeloop.core.candidates import Contract
-from lifeloop.tasks.classify import first
+from lifeloop.tasks.classify import f1_by_label, first, place_of, ratio
 from lifeloop.tasks.task import Floats, Metric, Scope, Scored
 
 
@@ -99,8 +99,64 @@ def _counts(scored: Sequence[Scored], scope: Scope) -> Floats:
     return np.array([[len(p & a), len(p), len(a)] for p, a in pairs], dtype=float).reshape(-1, 3)
 
 
-def _ratio(top: Floats, bottom: Floats) -> Floats:
-    return np.divide(top, bottom, out=np.zeros_like(top, dtype=float), where=bottom > 0)
+def _credits(scored: Sequence[Scored], scope: Scope) -> Floats:
+    """Return (n, 3): credit for what was found, predicted, actual.
+
+    Credit as the partial scheme of SemEval-2013 task 9.1 gives it, and as its type scheme the type must be right too:
+    1 for an exact entity, 0.5 for one that overlaps an actual entity of its type. Each entity counts once, and exact
+    ones are matched first. Without places, entities overlap that share a word.
+    """
+    del scope
+    rows = []
+    for item in scored:
+        predicted, actual = _found(item)
+        exact = predicted & actual
+        rest = _overlapping(sorted(predicted - exact), sorted(actual - exact))
+        rows.append((len(exact) + 0.5 * rest, len(predicted), len(actual)))
+    return np.array(rows, dtype=float).reshape(-1, 3)
+
+
+def _overlapping(predicted: Sequence[Any], actual: Sequence[Any]) -> int:
+    """Return how many pairs of overlapping entities there are at most, each entity in one pair."""
+    meets = np.array([[_overlap(p, a) for a in actual] for p in predicted], dtype=bool)
+    if not meets.any():
+        return 0
+    if max(meets.sum(axis=0).max(), meets.sum(axis=1).max()) == 1:  # nothing to choose, as nearly always
+        return int(meets.sum())
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import maximum_bipartite_matching
+
+    return int((maximum_bipartite_matching(csr_matrix(meets), perm_type="column") >= 0).sum())
+
+
+def _overlap(one: Any, other: Any) -> bool:
+    if one[0] != other[0]:
+        return False
+    if isinstance(one[1], str):
+        return bool(set(one[1].split()) & set(other[1].split()))
+    return bool(one[1] < other[2] and other[1] < one[2])
+
+
+def _by_type(scored: Sequence[Scored], scope: Scope) -> Floats:
+    """Return (n, 3 * n_types): entities found right, predicted, actual, one column a type of the scope."""
+    place = {kind: index for index, kind in enumerate(scope.labels)}
+    columns = np.zeros((len(scored), 3, max(1, len(place))))
+    for row, item in enumerate(scored):
+        predicted, actual = _found(item)
+        for part, entities in enumerate((predicted & actual, predicted, actual)):
+            for kind, *_ in entities:
+                columns[row, part, place_of(kind, place)] += 1
+    return columns.reshape(len(scored), columns.shape[1] * columns.shape[2])
+
+
+def _worst_type(means: Floats) -> Floats:
+    f1, actual = f1_by_label(means)
+    worst = np.where(actual > 0, f1, np.inf).min(-1)
+    return np.where(np.isinf(worst), 0.0, worst)
+
+
+def _f1(means: Floats) -> Floats:
+    return ratio(2 * means[..., 0], means[..., 1] + means[..., 2])
 
 
 def _exact(scored: Sequence[Scored], scope: Scope) -> Floats:
@@ -122,15 +178,15 @@ Extract.metrics = {
             "entity_f1",
             "max",
             _counts,
-            lambda m: _ratio(2 * m[..., 0], m[..., 1] + m[..., 2]),
+            _f1,
             "micro F1 over entities, type and boundaries exact (as the CoNLL tasks count)",
         ),
         Metric(
-            "entity_precision", "max", _counts, lambda m: _ratio(m[..., 0], m[..., 1]), "share of found that is right"
+            "entity_precision", "max", _counts, lambda m: ratio(m[..., 0], m[..., 1]), "share of found that is right"
         ),
-        Metric(
-            "entity_recall", "max", _counts, lambda m: _ratio(m[..., 0], m[..., 2]), "share of actual that is found"
-        ),
+        Metric("entity_recall", "max", _counts, lambda m: ratio(m[..., 0], m[..., 2]), "share of actual that is found"),
+        Metric("partial_f1", "max", _credits, _f1, "the same, with half a point where the boundaries only overlap"),
+        Metric("worst_type_f1", "max", _by_type, _worst_type, "entity_f1 of the type where it is lowest"),
         Metric("exact", "max", _exact, first, "share of texts with every entity right"),
         Metric("valid", "max", _valid, first, "share of answers that keep the contract"),
     )

@@ -57,6 +57,17 @@ class Metric(Struct, frozen=True):
     """Whether it says nothing in a use case without an out-of-scope label."""
     remark: Callable[[Floats], str] | None = None
     """Column means (n_columns,) to what else they say, in a sentence; "" for nothing."""
+    bounds: tuple[float, float] | None = (0.0, 1.0)
+    """For an average: between which the values of an example lie, whatever the answer; None where nothing bounds them.
+    Exact tests that may be looked at after every example need it; without it they are exact for many examples only."""
+
+
+def is_average(metric: Metric, n_columns: int) -> bool:
+    """Return whether a metric is the plain mean of its column 0, so that its variance and exact tests make sense."""
+    probes = np.linspace(0.1, 3.1, 5 * n_columns).reshape(n_columns, 5).T  # no two cells alike
+    with np.errstate(all="ignore"):
+        values = np.asarray(metric.combine(probes))
+    return values.shape == (5,) and bool(np.allclose(values, probes[:, 0]))
 
 
 class Task(Protocol):
