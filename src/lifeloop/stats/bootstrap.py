@@ -6,22 +6,22 @@ together and pairs stay pairs. Intervals are bias-corrected and accelerated (BCa
 confidence intervals"). Knows nothing of candidates or examples.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse, special
 
-Floats = NDArray[np.float64]
-Combine = Callable[[Floats], Floats]
+from lifeloop.stats import jackknife
+from lifeloop.stats.jackknife import Combine, Floats, portions
+
 Side = tuple[Floats, Floats]
 """Column sums (n_blocks, n_columns) and item counts (n_blocks,) of one candidate."""
 
 RESAMPLES = 2000
 SPARSE = 0.1
 """Share of cells that are not 0, up to which a product with sparse sums is the faster one."""
-CELLS = 1_000_000
-"""Numbers held at a time beside the blocks themselves: 8 MB, whatever the number of blocks and columns."""
 
 
 def interval(
@@ -68,22 +68,25 @@ def _only(kept: NDArray[np.bool_], sums: Floats, counts: Floats) -> Side:
 def _interval(
     sides: tuple[Side, ...], combine: Combine, confidence: float, seed: int, resamples: int
 ) -> tuple[float, float]:
-    totals = [(sums.sum(axis=0), counts.sum()) for sums, counts in sides]
-    estimate = float(_statistic([(total[None], np.array([n])) for total, n in totals], combine)[0])
+    estimate, left = 0.0, np.zeros(len(sides[0][1]))
+    for sign, (sums, counts) in zip((1, -1), sides, strict=False):
+        total, n = sums.sum(axis=0), float(counts.sum())
+        estimate += sign * float(jackknife.value_of(total[None], np.array([n]), combine)[0])
+        left += sign * jackknife.left_out(sums, counts, total, n, combine)
     drawn = _resampled(sides, combine, seed, resamples)
     drawn = drawn[np.isfinite(drawn)]  # of a side that applies to few blocks a resample may hold none
     if not len(drawn):
         return float("nan"), float("nan")
     ends = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
-    low, high = np.quantile(drawn, _accelerated(ends, drawn, estimate, _left_out(sides, totals, combine)))
+    low, high = np.quantile(drawn, _accelerated(ends, drawn, estimate, left[np.isfinite(left)]))
     return float(low), float(high)
 
 
-def _accelerated(ends: Floats, drawn: Floats, estimate: float, left_out: Floats) -> Floats:
+def _accelerated(ends: Floats, drawn: Floats, estimate: float, left: Floats) -> Floats:
     """Return the BCa levels at which to read the bootstrap distribution, or `ends` where they are undefined."""
-    below = ((drawn < estimate).mean() + (drawn <= estimate).mean()) / 2  # ties count half
-    left_out = left_out[np.isfinite(left_out)]
-    pulls = left_out.mean() - left_out if len(left_out) else left_out
+    slack = 1e-9 * np.ptp(drawn)  # what rounding tells apart is a tie; ties count half
+    below = float((drawn < estimate - slack).mean() + (drawn <= estimate + slack).mean()) / 2
+    pulls = left.mean() - left if len(left) else left
     spread = float((pulls**2).sum())
     if not 0.0 < below < 1.0 or spread < 1e-300:
         return ends
@@ -100,18 +103,29 @@ def _accelerated(ends: Floats, drawn: Floats, estimate: float, left_out: Floats)
 def _resampled(sides: tuple[Side, ...], combine: Combine, seed: int, resamples: int) -> Floats:
     """Return the statistic (resamples,) of blocks drawn with replacement, the same draw for every side."""
     n_blocks = len(sides[0][1])
-    random = np.random.default_rng(seed)
+    weights = _weights(n_blocks, resamples, seed)
     takes = [_taking(sums) for sums, _ in sides]
-    values = np.empty(resamples)
-    for rows in _portions(resamples, max(n_blocks, sides[0][0].shape[1])):
-        size = rows.stop - rows.start
+    values = np.zeros(resamples)
+    for columns in portions(resamples, max(n_blocks, sides[0][0].shape[1])):
+        some = weights[:, columns].astype(float)
+        for sign, take, (_, counts) in zip((1, -1), takes, sides, strict=False):
+            values[columns] += sign * jackknife.value_of(take(some), counts @ some, combine)
+    return values
+
+
+@lru_cache(maxsize=1)  # the metrics of a trial are resampled one after the other, over the same blocks
+def _weights(n_blocks: int, resamples: int, seed: int) -> NDArray[np.uint8]:
+    """Return how often each block is drawn in each resample, (n_blocks, resamples)."""
+    random = np.random.default_rng(seed)
+    weights = np.empty((n_blocks, resamples), dtype=np.uint8)
+    for columns in portions(resamples, n_blocks):
+        size = columns.stop - columns.start
         drawn = random.integers(0, n_blocks, size=(size, n_blocks))
         drawn *= size
         drawn += np.arange(size)[:, None]
-        weights = np.bincount(drawn.ravel(), minlength=n_blocks * size).reshape(n_blocks, size).astype(float)
-        means = [(take(weights), counts @ weights) for take, (_, counts) in zip(takes, sides, strict=True)]
-        values[rows] = _statistic(means, combine)
-    return values
+        weights[:, columns] = np.bincount(drawn.ravel(), minlength=n_blocks * size).reshape(n_blocks, size)
+    weights.flags.writeable = False
+    return weights
 
 
 def _taking(sums: Floats) -> Callable[[Floats], Floats]:
@@ -123,30 +137,3 @@ def _taking(sums: Floats) -> Callable[[Floats], Floats]:
         return lambda weights: np.asarray(weights.T @ sums)
     across = sparse.csr_array(sums.T)
     return lambda weights: np.asarray((across @ weights).T)
-
-
-def _left_out(sides: tuple[Side, ...], totals: list[tuple[Floats, float]], combine: Combine) -> Floats:
-    """Return the statistic (n_blocks,) with each block left out in turn: the jackknife."""
-    n_blocks, n_columns = sides[0][0].shape
-    values = np.empty(n_blocks)
-    for rows in _portions(n_blocks, n_columns):
-        rest = [
-            (total - sums[rows], n - counts[rows]) for (sums, counts), (total, n) in zip(sides, totals, strict=True)
-        ]
-        values[rows] = _statistic(rest, combine)
-    return values
-
-
-def _statistic(sides: list[tuple[Floats, Floats]], combine: Combine) -> Floats:
-    """Return the metric's value, or the difference of the two sides' values; nan where a side has no item."""
-    values = []
-    for sums, counts in sides:
-        means = np.divide(sums, counts[:, None], out=np.zeros_like(sums, dtype=float), where=counts[:, None] > 0)
-        values.append(np.where(counts > 0, combine(means), np.nan))
-    return values[0] if len(values) == 1 else values[0] - values[1]
-
-
-def _portions(n: int, width: int) -> Iterator[slice]:
-    step = max(1, CELLS // width)
-    for start in range(0, n, step):
-        yield slice(start, min(start + step, n))
