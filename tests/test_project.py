@@ -101,6 +101,41 @@ def test_without_a_simple_one_the_first_is_the_baseline(folder):
     assert baseline_name(rewrite(folder, 'kind = "majority"', 'kind = "features"').brief) == "tfidf"
 
 
+OWN = """
+[[objectives]]
+metric = "misrouting"
+target = 1.5
+[metrics.misrouting]
+kind = "costs"
+wrong = 2.0
+costs = [{ reference = "complaint", answer = "*", cost = 12 }]
+[metrics.praise]
+kind = "function"
+function = "own.py:praise"
+direction = "min"
+failed = 1.0
+[[objectives]]
+metric = "praise"
+guard = true
+[candidates.tfidf]
+"""
+
+
+def test_objectives_may_name_metrics_that_the_brief_declares(folder):
+    (folder / "own.py").write_text("def praise(input, reference, output, prediction): return 1.0\n")
+    project = rewrite(folder, "[candidates.tfidf]\n", OWN)
+    assert directions(project.brief)["misrouting"] == "min"
+    assert directions(project.brief)["praise"] == "min"
+    ranked = rewrite(folder, '"accuracy"', '"misrouting"')
+    assert ranked.brief.primary.metric == "misrouting"
+
+
+def test_a_declared_metric_is_checked_before_anything_runs(folder):
+    with pytest.raises(BriefError, match=r"no file 'own\.py'") as caught:
+        rewrite(folder, "[candidates.tfidf]\n", OWN)
+    assert caught.value.where == "lifeloop.toml: metrics.praise.function"
+
+
 # what can be wrong
 
 WRONG = {

@@ -8,10 +8,12 @@ from pathlib import Path
 from msgspec import Struct
 
 from lifeloop import plugins
+from lifeloop.auto import expand
 from lifeloop.core.brief import Brief, convert_settings, parse_brief
 from lifeloop.core.candidates import Prompt
 from lifeloop.core.errors import BriefError
 from lifeloop.core.evidence import OPERATIONAL, Direction
+from lifeloop.metrics.declared import check_declared, direction_of
 from lifeloop.models.model import ModelKind
 from lifeloop.models.prompting import render_system, render_user
 from lifeloop.place import BRIEF_FILE, STATE_FOLDER, ledger_url, read_brief_text, vault_url
@@ -47,8 +49,8 @@ class Project(Struct, frozen=True):
 def open_project(folder: Path) -> Project:
     """Return the project in a folder. Raises BriefError where the brief or a prompt is missing or wrong."""
     text = read_brief_text(folder)
-    brief = parse_brief(text, BRIEF_FILE)
-    check_names(brief)
+    brief = expand(parse_brief(text, BRIEF_FILE))
+    check_names(brief, folder)
     prompts = {name: _read_prompt(folder, name) for name in _prompt_names(brief)}
     _check_prompts(brief, prompts)
     return Project(
@@ -63,12 +65,16 @@ def open_project(folder: Path) -> Project:
 
 def directions(brief: Brief) -> dict[str, Direction]:
     """Return for each objective's metric whether more or less is better."""
+    return {objective.metric: _direction(objective.metric, brief) for objective in brief.objectives}
+
+
+def _direction(metric: str, brief: Brief) -> Direction:
+    if metric in OPERATIONAL:
+        return "min"
+    if metric in brief.metrics:
+        return direction_of(metric, brief.metrics[metric])
     task: Task = plugins.get("tasks", brief.project.task)
-    less: Direction = "min"
-    return {
-        objective.metric: less if objective.metric in OPERATIONAL else task.metrics[objective.metric].direction
-        for objective in brief.objectives
-    }
+    return task.metrics[metric].direction
 
 
 def baseline_name(brief: Brief) -> str:
@@ -82,19 +88,23 @@ def baseline_name(brief: Brief) -> str:
     return next(iter(brief.candidates))
 
 
-def check_names(brief: Brief) -> None:
-    """Check tasks, metrics, kinds and settings against what is installed. Raises BriefError."""
-    task: Task = plugins.get("tasks", brief.project.task, where=f"{BRIEF_FILE}: project.task")
-    known = (*task.metrics, *OPERATIONAL)
+def check_names(brief: Brief, folder: Path = Path()) -> None:
+    """Check tasks, metrics, kinds and settings against what is installed, and the files that metrics name.
+
+    Raises BriefError, or DataError for what a metric's file holds.
+    """
+    plugins.get("tasks", brief.project.task, where=f"{BRIEF_FILE}: project.task")
+    metrics = check_declared(brief.project.task, brief.metrics, folder)
+    known = (*metrics, *OPERATIONAL)
     for index, objective in enumerate(brief.objectives):
         where = f"{BRIEF_FILE}: objectives[{index}].metric"
         if objective.metric not in known:
             raise BriefError(
                 f"{brief.project.task} has no metric {objective.metric!r}",
                 where=where,
-                fix=f"use one of: {', '.join(known)}",
+                fix=f"use one of: {', '.join(known)}; or declare it as [metrics.{objective.metric}]",
             )
-        metric = task.metrics.get(objective.metric)
+        metric = metrics.get(objective.metric)
         if metric is not None and metric.needs_out_of_scope and not brief.data.out_of_scope:
             raise BriefError(
                 f"{objective.metric} means nothing without an out-of-scope label",
@@ -105,7 +115,7 @@ def check_names(brief: Brief) -> None:
         raise BriefError(
             f"{brief.primary.metric} cannot rank candidates: nothing would be fast, and never right",
             where=f"{BRIEF_FILE}: objectives[0].metric",
-            fix=f"put a quality metric first: {', '.join(task.metrics)}",
+            fix=f"put a quality metric first: {', '.join(metrics)}",
         )
     for name, table in brief.candidates.items():
         _check_candidate(name, table, brief)

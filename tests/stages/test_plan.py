@@ -7,7 +7,7 @@ from lifeloop.core.data import Profile
 from lifeloop.core.errors import BriefError
 from lifeloop.core.planning import Plan
 from lifeloop.stages.plan import ESCALATED, kind_of, plan
-from lifeloop.stats.power import items_for_difference, items_for_target
+from lifeloop.stats.power import items_for_any_look, items_for_difference, items_for_target, smallest_at_any_look
 
 BRIEF = """
 [project]
@@ -109,7 +109,9 @@ def test_the_items_that_each_question_needs_are_those_of_the_power_formulas():
     first, second = planned().items
     assert first.question == "is accuracy above 0.9?"
     assert first.needed == items_for_target(0.9, 0.9 + 0.1 / 3, 0.95, 0.8)
-    assert second.needed == items_for_difference(0.03, 0.1, 0.95, 0.8)
+    assert second.needed == items_for_any_look(0.03, 0.1, 0.95, 0.8) > items_for_difference(0.03, 0.1, 0.95, 0.8)
+    assert f"2000 examples find {smallest_at_any_look(2000, 0.1, 0.95, 0.8):.3f}" in second.basis
+    assert "however often the gate looks" in second.basis
     assert first.available == second.available == 2000
     assert first.enough
     assert second.enough
@@ -156,6 +158,25 @@ def test_many_labels_and_slow_models_are_reasons():
     found = planned(profile=msgspec.structs.replace(PROFILE, n_labels=150))
     assert any("150 labels" in reason for reason in found.reasons)
     assert any("times as long" in reason for reason in found.reasons)
+
+
+def test_an_adapted_prompt_costs_the_calls_of_its_search():
+    tuned = '[candidates.worded]\nparent = "api"\nadapt = "prompt"\nbudget_calls = {calls}\n'
+    few, many = (lines(planned(BRIEF + tuned.format(calls=calls)))["worded"] for calls in (500, 1500))
+    api = lines(planned())["api"]
+    assert many.usd - few.usd == pytest.approx(1000 * api.estimate.usd_per_item)
+    assert many.estimate.build_seconds - few.estimate.build_seconds == pytest.approx(
+        1000 * api.estimate.seconds_per_item
+    )
+    assert many.estimate.memory_gb == api.estimate.memory_gb
+
+
+def test_only_who_draws_at_random_is_asked_several_times():
+    repeated = BRIEF + "[explore]\nrepeats = 3\n"
+    warm = repeated.replace('model = "m"', 'model = "m"\ntemperature = 0.7')
+    assert lines(planned(repeated))["api"] == lines(planned())["api"]
+    assert lines(planned(warm))["api"].usd == pytest.approx(3 * lines(planned())["api"].usd)
+    assert lines(planned(warm))["tfidf"] == lines(planned())["tfidf"]
 
 
 def test_wrong_settings_stop_the_plan():

@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import numpy as np
+
 from lifeloop.core.brief import Gate, Objective
 from lifeloop.core.evidence import Comparison, Measurements, MetricValue, Standing, Trial, Verdict
 from lifeloop.stages.decide import Evidence, decide
 from lifeloop.stats.proportions import clopper_pearson, mcnemar_exact, tango_interval
+from lifeloop.stats.sequential import mean_interval, sign_e_value
 
 
 def share(metric: str, right: int, n: int) -> MetricValue:
@@ -42,9 +45,12 @@ def a_comparison(
     metric: str = "accuracy",
     split: str = "test",
     suite: str = "clean",
+    slice: str = "",
 ) -> Comparison:
-    """Compare two candidates of which one or the other alone was right on so many items."""
+    """Compare two candidates of which one or the other alone was right on so many items, in a random order."""
     low, high = tango_interval(only_ours, only_theirs, n, 0.95)
+    differences = np.repeat([1.0, -1.0, 0.0], [only_ours, only_theirs, n - only_ours - only_theirs])
+    always_low, always_high = mean_interval(np.random.default_rng(0).permutation(differences), 0.95)
     return Comparison(
         metric=metric,
         split=split,
@@ -57,6 +63,11 @@ def a_comparison(
         p_value=mcnemar_exact(only_ours, only_theirs),
         method="exact McNemar, Tango interval",
         n=n,
+        slice=slice,
+        always_low=always_low,
+        always_high=always_high,
+        e_value=sign_e_value(only_ours, only_theirs),
+        worse_e_value=sign_e_value(only_theirs, only_ours),
     )
 
 

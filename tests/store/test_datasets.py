@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifeloop.core.data import SPLITS, Dataset, Example
-from lifeloop.store.datasets import describe, profile, read_for_evaluation, read_for_selection, sample
+from lifeloop.store.datasets import describe, profile, read_for_evaluation, read_for_selection, sample, split_for_trial
 from lifeloop.store.tables import examples_to_table, to_parquet
 from lifeloop.store.vault import Vault
 
@@ -78,3 +78,39 @@ def test_a_sample_does_not_depend_on_the_order_and_grows_by_additions_alone(name
 def test_another_seed_draws_another_sample():
     examples = [example(str(n)) for n in range(200)]
     assert sample(examples, 50, 0) != sample(examples, 50, 1)
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> tuple[Vault, str, list[Example]]:
+    vault = Vault(str(tmp_path / "vault"), cache=tmp_path / "cache")
+    examples = [Example(f"n{n}", f"text {n}", "a", f"g{n}", {"channel": "mail"}, f"row {n}") for n in range(1000)]
+    tables = dict.fromkeys(SPLITS, vault.put(to_parquet(examples_to_table(examples))))
+    dataset = Dataset(tables, dict.fromkeys(SPLITS, 1000), ("a",), raw="", fates="", findings=())
+    return vault, vault.put_value(dataset), examples
+
+
+def test_a_trial_reads_a_split_part_by_part(large, monkeypatch):
+    vault, dataset, examples = large
+    table = split_for_trial(vault, dataset, "guard", 0, 0)
+    chunks = list(table.chunks(300))
+    assert [len(chunk) for chunk in chunks] == [300, 300, 300, 100]
+    assert [one for chunk in chunks for one in chunk] == examples
+    assert table.head(20) == examples[:20]
+    monkeypatch.setattr("lifeloop.store.datasets.BLOCK", 400)
+    assert [one for chunk in table.chunks(130) for one in chunk] == examples
+    assert table.column("group").to_list() == [one.group for one in examples]
+
+
+@pytest.mark.parametrize("limit", [0, 1, 400, 1000, 2000])
+def test_a_trial_draws_the_sample_that_everybody_draws(large, limit):
+    vault, dataset, examples = large
+    table = split_for_trial(vault, dataset, "test", limit, 3)
+    assert [one for chunk in table.chunks() for one in chunk] == sample(examples, limit, 3)
+    assert table.height == (min(limit, 1000) if limit else 1000)
+
+
+@given(ids, st.integers(0, 40), st.integers(0, 40), st.integers(0, 3))
+def test_a_smaller_sample_is_part_of_a_larger_one(names, one, other, seed):
+    examples = [example(name) for name in names]
+    smaller, larger = (sample(examples, limit, seed) for limit in sorted((max(1, one), max(1, other))))
+    assert {each.id for each in smaller} <= {each.id for each in larger}

@@ -1,4 +1,5 @@
 import contextlib
+import hashlib
 import multiprocessing
 import sqlite3
 import threading
@@ -7,10 +8,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from lifeloop.core.errors import StoreError
 from lifeloop.core.events import Event, Feedback
 from lifeloop.store import ledger as ledger_module
+from lifeloop.store import schema
+from lifeloop.store.chain import chained
 from lifeloop.store.ledger import CycleRow, Ledger, RunRow, VerdictRow, open_ledger
 
 ID = "a" * 64
@@ -104,6 +108,46 @@ def test_a_verdict_is_recorded_once(ledger):
     assert ledger.verdicts() == [VERDICT, other]
 
 
+def test_verdicts_form_a_chain_of_hashes(ledger):
+    for name in ("v1", "v2", "v1", "v3"):
+        ledger.add_verdict(msgspec.structs.replace(VERDICT, id=name, override_by="Ann" if name == "v3" else ""))
+
+    chain = ledger.chain()
+
+    assert [link.row.id for link in chain] == ["v1", "v2", "v3"]
+    assert [link.sequence for link in chain] == [1, 2, 3]
+    assert [link.previous for link in chain] == ["", chain[0].hash, chain[1].hash]
+    assert all(link.hash == link.expected for link in chain)
+    assert [link.row for link in chain] == ledger.verdicts()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("decision", "reject"),
+        ("reason", "x"),
+        ("at", 9.0),
+        ("champion", "c9"),
+        ("cycle", 2),
+        ("override_by", "Bob"),
+        ("previous", "f" * 64),
+    ],
+)
+def test_a_changed_column_no_longer_fits_its_hash(ledger, column, value):
+    ledger.add_verdict(VERDICT)
+    with ledger._engine.begin() as connection:
+        connection.execute(sa.update(schema.verdicts).values({column: value}))
+    (link,) = ledger.chain()
+    assert link.hash != link.expected
+
+
+def test_a_verdict_is_chained_by_the_one_formula_for_all_time():
+    """Ledgers in use rest on it: if this fails, the formula was changed, and must not be."""
+    row = {"sequence": 1, **msgspec.structs.asdict(VERDICT)}
+    text = '["p",1,"v1",1,"promote","c1","c0","béttér → 漢",3.0,""]'
+    assert chained("p", row) == hashlib.sha256(text.encode()).hexdigest()
+
+
 def test_the_newest_release_is_in_production_even_if_it_was_there_before(ledger):
     for name, at in (("first", 1.0), ("second", 2.0), ("first", 3.0)):
         ledger.add_release(id=name, verdict="v", candidate="c", name=name, at=at)
@@ -188,6 +232,9 @@ def test_two_processes_that_open_and_number_at_once_miss_no_row(ledger_url):
         assert sorted(ids) == sorted(f"{who}{number}" for who in ("ann", "bob") for number in range(20))
         for who in ("ann", "bob"):
             assert [name for name in ids if name.startswith(who)] == [f"{who}{number}" for number in range(20)]
+        chain = ledger.chain()
+        assert [link.previous for link in chain] == ["", *(link.hash for link in chain[:-1])]
+        assert all(link.hash == link.expected for link in chain)
         assert len(ledger.runs()) == 20
 
 
@@ -231,6 +278,7 @@ def test_a_ledger_that_another_process_holds_says_so(impatient, tmp_path):
         for write in (
             lambda: ledger.add_run(RUN),
             lambda: ledger.add_cycle(CYCLE),
+            lambda: ledger.add_verdict(VERDICT),
             lambda: ledger.add_served([event(1)], []),
         ):
             with pytest.raises(StoreError, match="locked by another process") as caught:

@@ -12,9 +12,10 @@ from alembic.migration import MigrationContext
 
 from lifeloop.core.errors import StoreError
 from lifeloop.store import migrations
-from lifeloop.store.ledger import CycleRow, open_ledger
+from lifeloop.store.ledger import CycleRow, VerdictRow, open_ledger
 from lifeloop.store.migrate import HEAD
 from lifeloop.store.schema import metadata
+from lifeloop.store.standing import standing
 
 CYCLE = CycleRow(number=1, inputs="i", brief="b", feedback_until=0, at=0.0)
 
@@ -44,6 +45,43 @@ def test_a_ledger_of_a_newer_lifeloop_is_left_alone(ledger_url):
     with pytest.raises(StoreError, match="revision 9999") as caught:
         open_ledger(ledger_url)
     assert caught.value.fix == "upgrade lifeloop"
+
+
+def downgraded(url: str) -> None:
+    """Make a ledger what lifeloop 0.1.0 left: two verdicts, revision 0001."""
+    with contextlib.closing(open_ledger(url)) as ledger:
+        for name in ("v1", "v2"):
+            ledger.add_verdict(VerdictRow(name, 1, "reject", "c1", "c0", "béttér", 1.5))
+        with ledger._engine.begin() as connection:
+            for column in ("override_by", "previous", "hash"):
+                connection.execute(sa.text(f"ALTER TABLE verdicts DROP COLUMN {column}"))
+            connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
+
+
+def test_verdicts_that_are_there_are_chained_in_their_order(ledger_url):
+    downgraded(ledger_url)
+
+    with contextlib.closing(open_ledger(ledger_url)) as ledger:
+        ledger.add_verdict(VerdictRow("v3", 2, "promote", "c2", "c0", "better", 2.5))
+        chain = ledger.chain()
+        with ledger._engine.connect() as connection:
+            context = MigrationContext.configure(
+                connection, opts={"compare_type": True, "compare_server_default": True}
+            )
+            assert compare_metadata(context, metadata) == []
+
+    assert [link.row.id for link in chain] == ["v1", "v2", "v3"]
+    assert [link.previous for link in chain] == ["", chain[0].hash, chain[1].hash]
+    assert all(link.hash == link.expected for link in chain)
+    assert {link.row.override_by for link in chain} == {""}
+
+
+def test_where_the_loop_stands_can_be_asked_of_an_older_ledger(ledger_url):
+    downgraded(ledger_url)
+
+    found = standing(ledger_url)
+
+    assert (found.decision, found.reason, found.override_by, found.release_override_by) == ("reject", "béttér", "", "")
 
 
 def die_in_a_migration(url: str) -> None:

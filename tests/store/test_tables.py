@@ -88,3 +88,11 @@ def test_an_unknown_fate_is_not_let_in():
     table = pl.DataFrame({"source": ["a"], "fate": ["eaten"], "reason": [""], "detail": [""]})
     with pytest.raises(msgspec.ValidationError):
         table_to_fates(table)
+
+
+def test_repeats_of_an_example_are_numbered():
+    said = [Answer(str(n)) for n in range(6)]
+    table = answers_to_table(["a", "a", "a", "b", "b", "b"], said, repeats=3)
+    assert table["repeat"].to_list() == [0, 1, 2, 0, 1, 2]
+    assert answers_to_table(["a", "b"], said[:2])["repeat"].to_list() == [0, 0]
+    assert table_to_answers(from_parquet(to_parquet(table))) == said

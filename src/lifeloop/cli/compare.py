@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from lifeloop.cli import render
+from lifeloop.core.evidence import Comparison
 
 
 @click.command(short_help="Test two candidates on the same examples.")
@@ -31,4 +32,13 @@ def command(folder: Path, a: str, b: str, metric: str, as_json: bool) -> None:
     click.echo(f"{a} against {b}, on what both answered:")
     for row in found:
         click.echo(f"  {render.comparison_line(row)}\n    {row.method}")
+        if row.e_value is not None and row.worse_e_value is not None:
+            click.echo(f"    {_at_any_look(row, a, b)}")
     click.echo("Validation is for exploring: only the gate's test split decides.")
+
+
+def _at_any_look(row: Comparison, a: str, b: str) -> str:
+    """Return what may be looked at after every new example, in words."""
+    assert row.e_value is not None and row.worse_e_value is not None, "asked before"
+    interval = f", interval {row.always_low:+.4f} to {row.always_high:+.4f}" if row.always_low is not None else ""
+    return f"at any look: e = {row.e_value:.3g} that {a} is better, {row.worse_e_value:.3g} that {b} is{interval}"

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from lifeloop.auto import expand
 from lifeloop.core.brief import parse_brief
 from lifeloop.core.content import short
 from lifeloop.place import BRIEF_FILE, ledger_url, read_brief_text
@@ -23,7 +24,7 @@ def command(folder: Path, as_json: bool) -> None:
       lifeloop status
       lifeloop -C tickets status --json | jq .name
     """
-    brief = parse_brief(read_brief_text(folder), BRIEF_FILE)
+    brief = expand(parse_brief(read_brief_text(folder), BRIEF_FILE))
     found = standing(ledger_url(folder))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
@@ -39,8 +40,10 @@ def _lines(found: Standing, enough: int, now: float) -> list[str]:
     lines = []
     if found.release:
         ago = _ago(now - found.released_at)
+        against = f" against the gate, by {found.release_override_by}" if found.release_override_by else ""
         lines.append(
-            f"production  {found.name}, release {short(found.release)}, released {ago}; {found.n_releases} so far"
+            f"production  {found.name}, release {short(found.release)}, released {ago}{against}; "
+            f"{found.n_releases} so far"
         )
     else:
         lines.append("production  nothing: no verdict has promoted a candidate yet")

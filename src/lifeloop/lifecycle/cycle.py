@@ -62,8 +62,8 @@ def run_cycle(project: Project, tell: Tell, clock: Callable[[], float], *, learn
         row = _cycle(project, ledger, vault, clock, learn_now=learn_now)
         runner = Runner(ledger, vault, row.number, tell, clock)
         dataset = refined_dataset(project, runner, row, _source(vault, row))
-        planned(project, runner, dataset)
-        leaderboard, candidates = experiment(project, runner, dataset)
+        expected = planned(project, runner, dataset)
+        leaderboard, candidates = experiment(project, runner, dataset, expected.value)
         verdict = judge_challenger(project, runner, dataset, leaderboard, candidates)
         ledger.add_verdict(verdict_row(verdict, clock))
         released = release_challenger(project, runner, verdict, leaderboard, clock)
@@ -75,6 +75,12 @@ def run_cycle(project: Project, tell: Tell, clock: Callable[[], float], *, learn
             released=released,
             fresh=verdict.fresh,
         )
+
+
+def without_race(project: Project) -> Project:
+    """Return the project with explore.race = false: a brief of its own, hence a cycle of its own."""
+    explore = msgspec.structs.replace(project.brief.explore, race=False)
+    return msgspec.structs.replace(project, brief=msgspec.structs.replace(project.brief, explore=explore))
 
 
 def make_plan(project: Project, tell: Tell, clock: Callable[[], float]) -> Plan:

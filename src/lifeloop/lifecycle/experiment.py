@@ -1,11 +1,13 @@
 """Explore and adapt: makes and tries every candidate of the brief, and the champion beside them, on the same examples.
 
-A candidate that fails is a line of the leaderboard with its reason, never the end of the run.
+A candidate that fails, or that the budget does not hold, is a line of the leaderboard with its reason, never the end of
+the run. In which rounds they are tried is `racing`'s.
 """
 
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from lifeloop import plugins
 from lifeloop.core.brief import order_of_making
@@ -13,115 +15,190 @@ from lifeloop.core.candidates import Candidate, Recipe
 from lifeloop.core.content import Id, content_id
 from lifeloop.core.data import Dataset
 from lifeloop.core.errors import LifeloopError, ModelError
-from lifeloop.core.evidence import Leaderboard, Release, Standing, Trial
+from lifeloop.core.evidence import Leaderboard, Release, Trial
+from lifeloop.core.planning import Plan
 from lifeloop.core.progress import Progress
 from lifeloop.execution import run_isolated
+from lifeloop.lifecycle.comparing import comparison_order, metrics_for, responses_of
+from lifeloop.lifecycle.racing import IN_PRODUCTION, Field, Track, race_to_the_end
 from lifeloop.lifecycle.runner import Done, Runner
+from lifeloop.metrics.declared import fingerprinted
 from lifeloop.project import Project, baseline_name, directions, prompt_of
-from lifeloop.stages import adapt, explore, make, trial
-from lifeloop.store.tables import from_parquet, table_to_answers
-from lifeloop.store.vault import Vault
+from lifeloop.stages import adapt, explore, make, race, trial
+from lifeloop.store.responses import Responses
 
 STAGES = ("explore", "adapt")
-"""The stages that the budget of minutes is held against."""
+"""The stages that the budget of minutes is held against: the gate's trials must come to an end."""
+LOADING_SECONDS = 3.0
+"""What loading a candidate once more is taken to cost."""
 
 
-def experiment(project: Project, runner: Runner, dataset: Done[Dataset]) -> tuple[Done[Leaderboard], dict[str, Id]]:
+class Scene(Struct, frozen=True):
+    """What one experiment works on."""
+
+    project: Project
+    runner: Runner
+    dataset: Done[Dataset]
+    plan: Plan
+    field: Field
+    n_items: int
+    """Validation examples that whoever stays to the end is tried on."""
+
+
+def experiment(
+    project: Project, runner: Runner, dataset: Done[Dataset], plan: Plan
+) -> tuple[Done[Leaderboard], dict[str, Id]]:
     """Make and try every candidate, and the champion beside them. Returns the leaderboard, and the ids by name."""
     brief = project.brief
-    names = list(brief.candidates)
-    made: dict[str, Id] = {}
-    tried: dict[str, Done[Trial]] = {}
-    failures: dict[str, str] = {}
+    n_validation, limit = dataset.value.counts["validation"], brief.explore.max_items
+    n_items = min(n_validation, limit) if limit else n_validation
+    scene = Scene(project, runner, dataset, plan, Field(), n_items)
+    field, champion = scene.field, champion_of(runner)
+    whole = _to_try_whole(scene)
     for name in order_of_making(brief):
-        stage = "adapt" if adapt.is_derived(brief.candidates[name]) else "explore"
-        try:
-            made[name] = _make(project, runner, dataset, name, stage, made, tried)
-            tried[name] = try_candidate(project, runner, stage, name, trial_order(project, dataset, made[name]))
-        except (ModelError, MemoryError) as error:
-            failures[name] = error.what if isinstance(error, ModelError) else "out of memory"
-            runner.failed(stage, name, str(error))
-            _log(project, name, error)
-    standings = [
-        Standing(name, made.get(name, ""), tried[name].value if name in tried else None, failures.get(name, ""))
-        for name in names
-    ]
-    champion = champion_of(runner)
+        _make(scene, name)
+        if name in field.made:
+            is_champion = champion is not None and field.made[name] == champion.candidate
+            _attempt(scene, name, n_items if is_champion or name in whole else race.rounds(n_items)[0])
+    made = dict(field.made)
     if champion is not None and champion.candidate not in made.values():
-        run = try_candidate(
-            project, runner, "explore", f"champion {champion.name}", trial_order(project, dataset, champion.candidate)
-        )
-        standings.append(Standing(f"{champion.name} (champion)", champion.candidate, run.value, note="in production"))
-
-    def order(progress: Progress) -> Leaderboard:
-        return explore.rank(
-            standings,
-            brief.objectives,
-            directions(brief)[brief.primary.metric],
-            brief.gate.margin,
-            champion=champion.candidate if champion else "",
-            baseline=made.get(baseline_name(brief), ""),
-        )
-
+        name = f"{champion.name} (champion)"
+        field.made[name], field.notes[name] = champion.candidate, IN_PRODUCTION
+        _attempt(scene, name, n_items)
+    terms = explore.Terms(
+        objectives=brief.objectives,
+        direction=directions(brief)[brief.primary.metric],
+        margin=brief.gate.margin,
+        champion=champion.candidate if champion else "",
+        baseline=made.get(baseline_name(brief), ""),
+    )
+    race_to_the_end(runner, field, _track(scene, terms), lambda name, n: _attempt(scene, name, n))
+    names = [*brief.candidates, *(name for name in field.made if name not in brief.candidates)]
+    standings = [field.standing(name) for name in names]
     board = runner.run(
         "explore",
         "leaderboard",
         version=explore.VERSION,
         inputs={standing.name: content_id(standing) for standing in standings},
-        section=[msgspec.to_builtins(brief.objectives), brief.gate.margin],
+        section=msgspec.to_builtins(terms),
         kind=Leaderboard,
-        work=order,
+        work=lambda progress: explore.rank(standings, terms),
     )
     return board, made
 
 
-def _make(
-    project: Project,
-    runner: Runner,
-    dataset: Done[Dataset],
-    name: str,
-    stage: str,
-    made: dict[str, Id],
-    tried: dict[str, Done[Trial]],
-) -> Id:
+def _to_try_whole(scene: Scene) -> set[str]:
+    """Return the candidates that are tried on all examples at once.
+
+    All where there is no race; else those of which others are composed, whose thresholds rest on their answers.
+    """
+    candidates = scene.project.brief.candidates
+    if not scene.project.brief.explore.race:
+        return set(candidates)
+    return {member for table in candidates.values() for member in table.get("members", ())}
+
+
+def _track(scene: Scene, terms: explore.Terms) -> Track:
+    project, runner = scene.project, scene.runner
+    left = allowance(project, runner, "explore")
+    return Track(
+        metrics=metrics_for(project, scene.dataset.value.labels, runner.cycle, left),
+        fingerprints=fingerprinted(project.brief.metrics, project.folder),
+        terms=terms,
+        order=comparison_order(project),
+        n_items=scene.n_items,
+    )
+
+
+# making
+
+
+def _make(scene: Scene, name: str) -> None:
+    """Make a candidate and note it in the field, or why it could not be made."""
+    project, runner, field = scene.project, scene.runner, scene.field
     brief, table = project.brief, project.brief.candidates[name]
-    recipe: Recipe = adapt.recipe(
-        name,
-        table,
-        task=brief.project.task,
-        labels=dataset.value.labels,
-        dataset=dataset.id,
-        prompt=project.prompts.get(prompt_of(table)),
-        seed=brief.explore.seed,
-        out_of_scope=brief.data.out_of_scope,
-        metric=brief.primary.metric,
-        made=made,
-        tried={other: done.id for other, done in tried.items()},
-    )
-    stable = msgspec.structs.replace(  # a member's trial holds timings; what it answered is what counts here
-        recipe, members=tuple((one, tried[other].value.answers) for one, other in _members(recipe, table))
-    )
-
-    def work(progress: Progress) -> str:
-        _check_budget(project, runner, tried)  # here, since what the ledger has costs nothing
-        where = f"candidates.{name}"
-        outcome = run_isolated(make.make, runner.vault, recipe, brief.explore.max_items, progress=progress, where=where)
-        return str(outcome.value)
-
-    done = runner.run(
-        stage,
-        f"make {name}",
-        version=make.version_of(table),
-        inputs={"dataset": dataset.id, "recipe": content_id(stable)},
-        section=brief.explore.max_items,
-        kind=str,
-        work=work,
-    )
-    return done.value
+    stage = _stage(scene, name)
+    try:
+        recipe = adapt.recipe(
+            name,
+            table,
+            task=brief.project.task,
+            labels=scene.dataset.value.labels,
+            dataset=scene.dataset.id,
+            prompt=project.prompts.get(prompt_of(table)),
+            seed=brief.explore.seed,
+            out_of_scope=brief.data.out_of_scope,
+            metric=brief.primary.metric,
+            made=field.made,
+            tried={other: done.id for other, done in field.tried.items() if other not in field.failures},
+        )
+        done = runner.run(
+            stage,
+            f"make {name}",
+            version=make.version_of(table),
+            inputs={"dataset": scene.dataset.id, "recipe": content_id(_stable(recipe, table, field))},
+            section=brief.explore.max_items,
+            kind=str,
+            work=lambda progress: _made(project, runner, recipe, progress),
+        )
+        field.made[name] = done.value
+    except (ModelError, MemoryError) as error:
+        _note_failure(scene, stage, name, error)
 
 
-def _members(recipe: Recipe, table: dict[str, Any]) -> list[tuple[Id, str]]:
-    return [(candidate, name) for (candidate, _), name in zip(recipe.members, table.get("members", ()), strict=True)]
+def _made(project: Project, runner: Runner, recipe: Recipe, progress: Progress) -> str:
+    budget = project.brief.budget
+    if allowance(project, runner, "explore").seconds <= 0:  # asked here, since what the ledger has costs nothing
+        raise ModelError(
+            f"not made: the budget of {budget.minutes:g} minutes is spent",
+            where="lifeloop.toml: budget.minutes",
+            fix="raise it and run again, or leave candidates out",
+        )
+    where, max_items = f"candidates.{recipe.name}", project.brief.explore.max_items
+    outcome = run_isolated(make.make, runner.vault, recipe, max_items, progress=progress, where=where)
+    return str(outcome.value)
+
+
+def _stable(recipe: Recipe, table: dict[str, Any], field: Field) -> Recipe:
+    """Return the recipe with what its members answered in place of their trials, which hold timings."""
+    members = zip(recipe.members, table.get("members", ()), strict=True)
+    answered = tuple((candidate, field.tried[other].value.answers) for (candidate, _), other in members)
+    return msgspec.structs.replace(recipe, members=answered)
+
+
+def _stage(scene: Scene, name: str) -> str:
+    table = scene.project.brief.candidates.get(name)
+    return "adapt" if table is not None and adapt.is_derived(table) else "explore"
+
+
+# trying
+
+
+def _attempt(scene: Scene, name: str, n_items: int) -> None:
+    """Try a candidate on so many examples, or on all where it may as well, and note in the field what came of it."""
+    field, before = scene.field, scene.field.tried.get(name)
+    if _as_soon_done(scene, name, before.value.n_items if before else 0):
+        n_items = scene.n_items
+    order, told = trial_order(scene.project, scene.dataset, field.made[name]), name
+    if n_items < scene.n_items:
+        order = msgspec.structs.replace(order, max_items=n_items)
+        told = f"{name} {n_items:,} of {scene.n_items:,}"
+    try:
+        field.tried[name] = try_candidate(scene.project, scene.runner, _stage(scene, name), told, order)
+    except (ModelError, MemoryError) as error:
+        _note_failure(scene, _stage(scene, name), name, error)
+
+
+def _as_soon_done(scene: Scene, name: str, n_answered: int) -> bool:
+    """Return whether loading a candidate in every round that is left would take longer than all its answers.
+
+    Where they cost money, or the brief's own metrics may cost more than the plan knows, it is not the time that counts.
+    """
+    line = next((line for line in scene.plan.lines if line.name == name), None)
+    if line is None or line.estimate.usd_per_item > 0 or scene.project.brief.metrics:
+        return False
+    left = sum(size > n_answered for size in race.rounds(scene.n_items))
+    return (scene.n_items - n_answered) * line.estimate.seconds_per_item < left * LOADING_SECONDS
 
 
 def trial_order(project: Project, dataset: Done[Dataset], candidate: Id) -> trial.TrialOrder:
@@ -137,6 +214,8 @@ def trial_order(project: Project, dataset: Done[Dataset], candidate: Id) -> tria
         confidence=brief.gate.confidence,
         usd_per_hour=brief.budget.usd_per_hour,
         seed=brief.explore.seed,
+        repeats=brief.explore.repeats,
+        metrics=fingerprinted(brief.metrics, project.folder),
     )
 
 
@@ -144,15 +223,20 @@ def try_candidate(project: Project, runner: Runner, stage: str, name: str, order
     """Return the trial that an order asks for, run in a process of its own. `name` is how progress calls it."""
     candidate = runner.vault.get_value(order.candidate, Candidate)
     version = f"{trial.VERSION}/{plugins.get('models', candidate.kind).version}"
-    journal = project.state / "work" / f"{content_id([version, order])}.jsonl"
 
     def work(progress: Progress) -> Trial:
+        workplace = trial.Workplace(
+            responses=responses_of(project),
+            folder=project.folder,
+            cycle=runner.cycle,
+            allowance=allowance(project, runner, stage),
+        )
         where = f"candidates.{candidate.name}"
-        outcome = run_isolated(trial.run_trial, runner.vault, order, journal, progress=progress, where=where)
+        outcome = run_isolated(trial.run_trial, runner.vault, order, workplace, progress=progress, where=where)
         found: Trial = outcome.value
-        return trial.with_memory(found, outcome.memory_mb)
+        return found
 
-    done = runner.run(
+    return runner.run(
         stage,
         "try",
         role=name,
@@ -162,39 +246,31 @@ def try_candidate(project: Project, runner: Runner, stage: str, name: str, order
         kind=Trial,
         work=work,
     )
-    journal.unlink(missing_ok=True)
-    return done
 
 
-def _check_budget(project: Project, runner: Runner, tried: dict[str, Done[Trial]]) -> None:
+def allowance(project: Project, runner: Runner, stage: str) -> trial.Allowance:
+    """Return what this cycle may still spend in a stage: what is kept from earlier cycles costs nothing."""
     budget = project.brief.budget
-    minutes = runner.spent_seconds(STAGES) / 60
-    if minutes > budget.minutes:
-        raise ModelError(
-            f"not tried: the budget of {budget.minutes:g} minutes is spent",
-            where="lifeloop.toml: budget.minutes",
-            fix="raise it and run again, or leave candidates out",
-        )
-    usd = sum(_usd(runner.vault, done.value) for done in tried.values())
-    if usd > budget.usd:
-        raise ModelError(
-            f"not tried: {usd:.2f} of {budget.usd:g} USD are spent",
-            where="lifeloop.toml: budget.usd",
-            fix="raise it and run again, or leave candidates out",
-        )
+    with Responses(responses_of(project)) as responses:
+        spent = responses.spent(runner.cycle)
+    seconds = 60 * budget.minutes - runner.spent_seconds(STAGES) if stage in STAGES else float("inf")
+    return trial.Allowance(
+        usd=max(0.0, budget.usd - spent.usd),
+        tokens=max(0, budget.tokens - spent.tokens) if budget.tokens else -1,
+        seconds=max(0.0, seconds),
+    )
 
 
-def _usd(vault: Vault, found: Trial) -> float:
-    return sum(answer.usd for answer in table_to_answers(from_parquet(vault.get(found.answers))))
-
-
-def champion_of(runner: Runner) -> Release | None:
-    """Return the release that was in production when this cycle began, or None."""
-    for row in reversed(runner.ledger.releases()):
-        found = runner.vault.get_value(row.id, Release)
-        if found.cycle < runner.cycle:
-            return found
-    return None
+def _note_failure(scene: Scene, stage: str, name: str, error: ModelError | MemoryError) -> None:
+    field = scene.field
+    why = error.what if isinstance(error, ModelError) else "out of memory"
+    if name in field.tried:  # what it did in the rounds before is worth a word
+        before, metric = field.tried[name].value, scene.project.brief.primary.metric
+        reached = before.metric(metric)
+        why += f"; {metric} {reached.value:.4f} on the first {before.n_items:,}" if reached else ""
+    field.failures[name] = why
+    scene.runner.failed(stage, name, str(error))
+    _log(scene.project, name, error)
 
 
 def _log(project: Project, name: str, error: BaseException) -> None:
@@ -204,3 +280,12 @@ def _log(project: Project, name: str, error: BaseException) -> None:
         return
     with (project.state / "failures.log").open("a", encoding="utf-8") as file:
         file.write(f"{name}: {error}\n{notes}\n")
+
+
+def champion_of(runner: Runner) -> Release | None:
+    """Return the release that was in production when this cycle began, or None."""
+    for row in reversed(runner.ledger.releases()):
+        found = runner.vault.get_value(row.id, Release)
+        if found.cycle < runner.cycle:
+            return found
+    return None

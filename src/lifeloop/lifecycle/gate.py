@@ -4,21 +4,21 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from lifeloop import plugins
 from lifeloop.core.candidates import Candidate
 from lifeloop.core.content import Id, content_id
-from lifeloop.core.data import Dataset, Example
-from lifeloop.core.errors import GateError, ModelError
+from lifeloop.core.data import Dataset
+from lifeloop.core.errors import ModelError
 from lifeloop.core.evidence import Comparison, Leaderboard, Trial, Verdict
 from lifeloop.core.progress import Progress
-from lifeloop.lifecycle.experiment import champion_of, trial_order, try_candidate
+from lifeloop.lifecycle.comparing import comparison_order, metrics_for
+from lifeloop.lifecycle.experiment import allowance, champion_of, trial_order, try_candidate
+from lifeloop.lifecycle.guarantees import guarantees, last_members
 from lifeloop.lifecycle.runner import Done, Runner
+from lifeloop.metrics.declared import fingerprinted
 from lifeloop.project import Project, baseline_name, directions
-from lifeloop.stages import compare, decide, evaluate, release, trial
+from lifeloop.stages import decide, evaluate, release, trial
+from lifeloop.stages.compare import compare_trials
 from lifeloop.store.ledger import VerdictRow
-from lifeloop.store.tables import from_parquet, table_to_answers, table_to_examples
-from lifeloop.store.vault import Vault
-from lifeloop.tasks.task import Scope, Task
 
 
 def judge_challenger(
@@ -48,10 +48,8 @@ def judge_challenger(
         dataset.value.counts["guard"],
         evaluate.suites_for(brief.project.task),
     )
-    trials = {
-        role: try_candidate(project, runner, "evaluate", f"{order.split} {order.suite} {role.split('/')[0]}", order)
-        for role, order in wanted
-    }
+    trials = {role: _tried(project, runner, role, order, baseline=champion is None) for role, order in wanted}
+    last = last_members(project, runner, dataset, trials)
 
     def judge(progress: Progress) -> Verdict:
         evidence = decide.Evidence(
@@ -62,65 +60,63 @@ def judge_challenger(
             comparisons=tuple(_comparisons(project, runner, dataset, trials)),
             trials={role: done.id for role, done in trials.items()},
             leaderboard=board.id,
+            guarantees=guarantees(project, runner.vault, trials, last),
         )
         return decide.decide(evidence, brief.objectives, directions(brief), brief.gate)
 
+    inputs = {role: done.id for role, done in trials.items()} | {
+        f"last member of {identifier}": done.id for identifier, done in last.items()
+    }
     return runner.run(
         "decide",
         "verdict",
         version=decide.VERSION,
-        inputs={role: done.id for role, done in trials.items()} | {"cycle": str(runner.cycle), "leaderboard": board.id},
-        section=[msgspec.to_builtins(brief.objectives), msgspec.to_builtins(brief.gate)],
+        inputs=inputs | {"cycle": str(runner.cycle), "leaderboard": board.id},
+        section=[
+            msgspec.to_builtins(brief.objectives),
+            msgspec.to_builtins(brief.gate),
+            fingerprinted(brief.metrics, project.folder),
+        ],
         kind=Verdict,
         work=judge,
     )
 
 
+def _tried(project: Project, runner: Runner, role: str, order: trial.TrialOrder, *, baseline: bool) -> Done[Trial]:
+    """Return a trial that the verdict needs. Raises ModelError that says who could not be tried, and what to do."""
+    who, _, _ = role.partition("/")
+    try:
+        return try_candidate(project, runner, "evaluate", f"{order.split} {order.suite} {who}", order)
+    except (ModelError, MemoryError) as error:
+        name = runner.vault.get_value(order.candidate, Candidate).name
+        called = "baseline" if who == "champion" and baseline else who
+        what, fix = (error.what, error.fix) if isinstance(error, ModelError) else ("out of memory", "free some memory")
+        failed = ModelError(
+            f"the {called} {name} could not be tried on {order.split}, so there is no verdict: {what}",
+            where=getattr(error, "where", "") or f"candidates.{name}",
+            fix=f"{fix or 'mend it'}; then run again: what was finished is kept",
+        )
+        for note in getattr(error, "__notes__", []):
+            failed.add_note(note)
+        raise failed from error
+
+
 def _comparisons(
     project: Project, runner: Runner, dataset: Done[Dataset], trials: dict[str, Done[Trial]]
 ) -> Iterator[Comparison]:
-    """Yield the primary metric on every split and suite, and every guarded metric on the clean test split."""
-    brief = project.brief
+    """Yield the primary metric on every split and suite; on the clean test split every guarded one, and its slices."""
+    objectives, order = project.brief.objectives, comparison_order(project)
+    left = allowance(project, runner, "evaluate")
+    metrics = metrics_for(project, dataset.value.labels, runner.cycle, left)
     for role, done in trials.items():
         who, _, place = role.partition("/")
         if who != "challenger":
             continue
-        metrics = [brief.primary.metric]
-        if place == f"test/{trial.CLEAN}":
-            metrics += [objective.metric for objective in brief.objectives if objective.guard]
-        for metric in dict.fromkeys(metrics):
-            found = compare_trials(project, runner.vault, metric, done.value, trials[f"champion/{place}"].value)
+        champion = trials[f"champion/{place}"].value
+        for metric, slice_name in evaluate.questions(objectives, done.value):
+            found = compare_trials(runner.vault, metrics, metric, done.value, champion, order, slice_name)
             if found is not None:
                 yield found
-
-
-def compare_trials(
-    project: Project, vault: Vault, metric: str, challenger: Trial, champion: Trial
-) -> Comparison | None:
-    """Return the comparison of two trials on one metric, or None where it applies to no example."""
-    brief = project.brief
-    task: Task = plugins.get("tasks", brief.project.task)
-    sides, ids = [], []
-    for found in (challenger, champion):
-        table = from_parquet(vault.get(found.answers))
-        scope = Scope(labels=vault.get_value(found.candidate, Candidate).labels, out_of_scope=brief.data.out_of_scope)
-        sides.append((found, table_to_answers(table), scope))
-        ids.append(table["example"].to_list())
-    if ids[0] != ids[1]:
-        raise GateError(
-            f"the trials of {challenger.name} and {champion.name} are not of the same examples",
-            where="compare",
-            fix="compare trials of one dataset, split and suite",
-        )
-    examples = _examples(vault, challenger, ids[0])
-    return compare.compare(task, metric, examples, sides[0], sides[1], brief.gate.confidence)
-
-
-def _examples(vault: Vault, found: Trial, ids: list[str]) -> list[Example]:
-    """Return the examples of a trial. A suite changes inputs alone, and comparing reads references alone."""
-    table = vault.get_value(found.dataset, Dataset).tables[found.split]
-    by_id = {example.id: example for example in table_to_examples(from_parquet(vault.get(table)))}
-    return [by_id[identifier] for identifier in ids]
 
 
 def release_challenger(
@@ -147,13 +143,18 @@ def release_challenger(
 
 def verdict_row(verdict: Done[Verdict], clock: Callable[[], float]) -> VerdictRow:
     """Return a verdict as the ledger lists it."""
-    value = verdict.value
+    return row_of(verdict.id, verdict.value, clock())
+
+
+def row_of(identifier: Id, value: Verdict, at: float) -> VerdictRow:
+    """Return a verdict as the ledger lists it, fallen at a time."""
     return VerdictRow(
-        id=verdict.id,
+        id=identifier,
         cycle=value.cycle,
         decision=value.decision,
         challenger=value.challenger,
         champion=value.champion,
         reason=value.reason,
-        at=clock(),
+        at=at,
+        override_by=value.override_by,
     )

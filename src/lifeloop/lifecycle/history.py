@@ -6,7 +6,7 @@ Reads ledger and vault; changes neither.
 import contextlib
 from pathlib import Path
 
-from lifeloop import plugins
+from lifeloop.auto import expand
 from lifeloop.core.brief import parse_brief
 from lifeloop.core.candidates import Candidate, Estimate
 from lifeloop.core.content import Id
@@ -15,18 +15,22 @@ from lifeloop.core.errors import GateError
 from lifeloop.core.events import ProductionSummary
 from lifeloop.core.evidence import OPERATIONAL, Comparison, Leaderboard, Release, Trial, Verdict
 from lifeloop.core.planning import Plan
+from lifeloop.lifecycle.comparing import comparison_order, metrics_for
 from lifeloop.lifecycle.cycle import BriefSource
-from lifeloop.lifecycle.gate import compare_trials
 from lifeloop.lifecycle.lineage import lineage
 from lifeloop.lifecycle.refined import Collected
 from lifeloop.project import Project
 from lifeloop.reports.html import render_html
 from lifeloop.reports.markdown import render_markdown
 from lifeloop.reports.record import CycleRecord, LineageStep
+from lifeloop.stages.compare import compare_trials
 from lifeloop.stages.observe import observe
+from lifeloop.stages.spending import Allowance
 from lifeloop.store.ledger import CycleRow, Ledger, RunRow, VerdictRow
 from lifeloop.store.vault import Vault
-from lifeloop.tasks.task import Task
+
+FREE = Allowance(usd=0.0, tokens=0, seconds=0.0)
+"""Comparing again may look up what was asked before, and ask for nothing."""
 
 
 def write_report(project: Project, cycle: int = 0) -> list[Path]:
@@ -57,7 +61,7 @@ def cycle_record(project: Project, cycle: int = 0) -> CycleRecord:
         return CycleRecord(
             cycle=verdict.cycle,
             at=verdict_row.at,
-            brief=parse_brief(vault.get_value(cycle_row.brief, BriefSource).text),
+            brief=expand(parse_brief(vault.get_value(cycle_row.brief, BriefSource).text)),
             dataset_id=dataset_id,
             dataset=dataset,
             n_learned=_n_learned(ledger.runs(), vault, dataset),
@@ -136,13 +140,14 @@ def compare_candidates(project: Project, a: str, b: str, metric: str = "") -> li
         vault = project.open_vault()
         board = _last_board(ledger, vault)
         trials = [_trial_of(board, name) for name in (a, b)]
-        task: Task = plugins.get("tasks", project.brief.project.task)
-        known = (*task.metrics, *OPERATIONAL)
+        labels = vault.get_value(trials[0].dataset, Dataset).labels
+        metrics = metrics_for(project, labels, 0, FREE)
+        known = (*metrics, *OPERATIONAL)
         if metric and metric not in known:
             raise GateError(f"there is no metric {metric!r}", where="--metric", fix=f"use one of: {', '.join(known)}")
-        objectives = [objective.metric for objective in project.brief.objectives]
-        wanted = [metric] if metric else list(dict.fromkeys(objectives))
-        found = (compare_trials(project, vault, name, trials[0], trials[1]) for name in wanted)
+        wanted = [metric] if metric else dict.fromkeys(o.metric for o in project.brief.objectives)
+        order = comparison_order(project)
+        found = (compare_trials(vault, metrics, name, trials[0], trials[1], order) for name in wanted)
         return [comparison for comparison in found if comparison is not None]
 
 

@@ -19,6 +19,9 @@ def lineage(ledger: Ledger, vault: Vault, row: VerdictRow, release: Release | No
         steps.append(LineageStep("release", identifier, f"{release.name}, of cycle {release.cycle}"))
     verdict = vault.get_value(row.id, Verdict)
     steps.append(LineageStep("verdict", row.id, f"{verdict.decision}: {verdict.reason}"))
+    if verdict.overrides:
+        old = vault.get_value(verdict.overrides, Verdict)
+        steps.append(LineageStep("verdict", verdict.overrides, f"{old.decision}, overridden: {old.reason}"))
     for role, identifier in verdict.trials.items():
         steps.append(LineageStep("trial", identifier, _trial(role, vault.get_value(identifier, Trial))))
     for identifier in (verdict.challenger, verdict.champion):

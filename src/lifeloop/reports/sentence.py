@@ -44,9 +44,25 @@ def main_comparison(record: CycleRecord) -> Comparison | None:
 
 def oriented(record: CycleRecord, comparison: Comparison) -> tuple[float, float]:
     """Return the interval of the difference, turned so that more is better."""
-    if direction_of(record, comparison.metric) == "max":
-        return comparison.low, comparison.high
-    return -comparison.high, -comparison.low
+    return _turned(record, comparison, comparison.low, comparison.high)
+
+
+def _at_any_look(record: CycleRecord, comparison: Comparison) -> tuple[float, float]:
+    """Return the always-valid interval, on which the gate rests, turned so that more is better."""
+    if comparison.always_low is None or comparison.always_high is None:
+        return oriented(record, comparison)
+    return _turned(record, comparison, comparison.always_low, comparison.always_high)
+
+
+def _turned(record: CycleRecord, comparison: Comparison, low: float, high: float) -> tuple[float, float]:
+    return (low, high) if direction_of(record, comparison.metric) == "max" else (-high, -low)
+
+
+def _is_better(record: CycleRecord, comparison: Comparison) -> bool:
+    """Return whether the gate has seen the challenger better: by its e-value, or where there is none its interval."""
+    if comparison.e_value is None:
+        return oriented(record, comparison)[0] > 0
+    return comparison.e_value * (1 - record.brief.gate.confidence) >= 1
 
 
 def _why_promoted(record: CycleRecord) -> str:
@@ -56,7 +72,7 @@ def _why_promoted(record: CycleRecord) -> str:
     if main is None or record.verdict.challenger == record.verdict.champion:
         return ""
     metric, rival = metric_label(main.metric), champion_name(record)
-    if oriented(record, main)[0] > 0:
+    if _is_better(record, main):
         better = _gap(amounts, main.metric, main.difference, "better")
         return f"it is {better} than {rival} on {metric}{every}"
     if ours < theirs * _CHEAPER:
@@ -85,9 +101,9 @@ def _why_not_better(record: CycleRecord, amounts: Amounts) -> str:
     challenger, rival = record.verdict.challenger_name, champion_name(record)
     if main is None or record.verdict.challenger == record.verdict.champion:
         return ""
-    low, high = oriented(record, main)
+    low, high = _at_any_look(record, main)
     metric = metric_label(main.metric)
-    if high < 0:
+    if high < 0 or oriented(record, main)[1] < 0:
         return f"{challenger} is {_gap(amounts, main.metric, main.difference, 'worse')} than {rival} on {metric}"
     if low > -gate.margin:
         return f"{challenger} is as good as {rival} on {metric}, but neither better nor cheaper"

@@ -1,6 +1,7 @@
 """Evaluate: lists the trials a decision needs: challenger and champion on test, on guard, and under each suite.
 
-Takes the two candidates and the task, gives trial orders by role. `trial` carries them out.
+Takes the two candidates and the task, gives trial orders by role, and what their trials are to be compared on. `trial`
+and `compare` carry it out.
 """
 
 from collections.abc import Sequence
@@ -8,7 +9,10 @@ from collections.abc import Sequence
 import msgspec
 
 from lifeloop import plugins
+from lifeloop.core.brief import Objective
 from lifeloop.core.content import Id
+from lifeloop.core.evidence import OPERATIONAL, Trial
+from lifeloop.stages.objectives import SMALLEST_SLICE
 from lifeloop.stages.trial import CLEAN, TrialOrder
 from lifeloop.suites.suite import Suite
 
@@ -32,6 +36,28 @@ def orders(challenger: Id, champion: Id, blank: TrialOrder, n_guard: int, suites
             changed = msgspec.structs.replace(one, suite=suite, max_items=SUITE_ITEMS)
             listed.append((f"{role}/test/{suite}", changed))
     return listed
+
+
+def questions(objectives: Sequence[Objective], challenger: Trial) -> list[tuple[str, str]]:
+    """Return what a pair of trials is compared on, as metric and slice ("" for all examples), each once.
+
+    The first objective everywhere; on the clean test split also every guarded metric, and every slice with enough
+    examples of the columns that its guard names.
+    """
+    asked = [(objectives[0].metric, "")]
+    if (challenger.split, challenger.suite) != ("test", CLEAN):
+        return asked
+    guards = [objective for objective in objectives if objective.guard]
+    asked += [(objective.metric, "") for objective in guards]
+    asked += [
+        (objective.metric, name)
+        for objective in guards
+        if objective.metric not in OPERATIONAL
+        for column in objective.slices
+        for name, values in challenger.slices.items()
+        if name.startswith(f"{column}=") and max((value.n for value in values), default=0) >= SMALLEST_SLICE
+    ]
+    return list(dict.fromkeys(asked))
 
 
 def suites_for(task: str) -> tuple[str, ...]:

@@ -14,13 +14,16 @@ from lifeloop.core.planning import ItemsNeeded, Plan, PlanLine
 from lifeloop.models.model import ModelKind
 from lifeloop.stats import power
 from lifeloop.tasks.task import Task
+from lifeloop.training.trainer import Trainer
 
-VERSION = "1"
+VERSION = "2"
 ESCALATED = 0.3
 """Share of the items that a cascade is assumed to pass on."""
 DISCORDANCE = 0.1
 """Share of items on which two good candidates are assumed to differ."""
 BROAD_KINDS = ("llamacpp", "remote")
+CALLS = ("budget_calls", "calls")
+"""Settings by which an adaptation bounds how often it asks its parent."""
 FINETUNE_PASSES = 3.0
 """A training step costs about three passes: forward, and twice that backward."""
 
@@ -62,14 +65,7 @@ def _estimate(
     name: str, table: dict[str, Any], known: dict[str, Estimate], profile: Profile, machine: Machine
 ) -> Estimate:
     if "adapt" in table:
-        parent = known[table["parent"]]
-        passes = FINETUNE_PASSES * table.get("epochs", 2)
-        return msgspec.structs.replace(
-            parent,
-            memory_gb=parent.memory_gb * 1.6,
-            build_seconds=5.0 + profile.n_train * parent.seconds_per_item * passes,
-            basis=f"{passes:.0f} passes over {profile.n_train} examples",
-        )
+        return _adapted(name, table, known[table["parent"]], profile)
     settings = {key: value for key, value in table.items() if key != "kind"}
     kind: ModelKind = plugins.get("models", table["kind"], where=f"lifeloop.toml: candidates.{name}.kind")
     own = kind.estimate(
@@ -87,8 +83,38 @@ def _estimate(
     )
 
 
+def _adapted(name: str, table: dict[str, Any], parent: Estimate, profile: Profile) -> Estimate:
+    """Return the estimate of a candidate that is its parent with other weights, or asked in other words."""
+    calls = _calls(name, table)
+    if calls:
+        return msgspec.structs.replace(
+            parent, build_seconds=5.0 + calls * parent.seconds_per_item, basis=f"at most {calls} calls of its parent"
+        )
+    passes = FINETUNE_PASSES * table.get("epochs", 2)
+    return msgspec.structs.replace(
+        parent,
+        memory_gb=parent.memory_gb * 1.6,
+        build_seconds=5.0 + profile.n_train * parent.seconds_per_item * passes,
+        basis=f"{passes:.0f} passes over {profile.n_train} examples",
+    )
+
+
+def _calls(name: str, table: dict[str, Any]) -> int:
+    """Return how often making an adapted candidate may ask its parent; 0 where it learns from examples instead."""
+    if "adapt" not in table:
+        return 0
+    trainer: Trainer = plugins.get("adaptations", table["adapt"], where=f"lifeloop.toml: candidates.{name}.adapt")
+    if trainer.settings is None:
+        return 0
+    rest = {key: value for key, value in table.items() if key not in ("parent", "adapt")}
+    settings = convert_settings(rest, trainer.settings, f"candidates.{name}", "lifeloop.toml")
+    return next((int(getattr(settings, key)) for key in CALLS if hasattr(settings, key)), 0)
+
+
 def _line(name: str, brief: Brief, estimate: Estimate, items: int) -> PlanLine:
-    seconds, usd = items * estimate.seconds_per_item, items * estimate.usd_per_item
+    times = brief.explore.repeats if brief.candidates[name].get("temperature") else 1  # the others answer alike
+    seconds = times * items * estimate.seconds_per_item
+    usd = (times * items + _calls(name, brief.candidates[name])) * estimate.usd_per_item
     too_much = []
     if estimate.memory_gb > brief.budget.memory_gb:
         too_much.append(f"memory: {estimate.memory_gb:.1f} of {brief.budget.memory_gb:g} GB")
@@ -132,9 +158,9 @@ def _items_needed(brief: Brief, profile: Profile) -> list[ItemsNeeded]:
     found.append(
         ItemsNeeded(
             question=f"is the challenger better by {gate.effect:g}?",
-            needed=power.items_for_difference(gate.effect, discordance, gate.confidence, gate.power),
+            needed=power.items_for_any_look(gate.effect, discordance, gate.confidence, gate.power),
             available=profile.n_test,
-            basis=f"if they differ on {discordance:.0%} of the examples; "
+            basis=f"if they differ on {discordance:.0%} of the examples, however often the gate looks; "
             f"{profile.n_test} examples find {_smallest(profile, discordance, brief):.3f}",
         )
     )
@@ -142,7 +168,7 @@ def _items_needed(brief: Brief, profile: Profile) -> list[ItemsNeeded]:
 
 
 def _smallest(profile: Profile, discordance: float, brief: Brief) -> float:
-    return power.smallest_difference(profile.n_test, discordance, brief.gate.confidence, brief.gate.power)
+    return power.smallest_at_any_look(profile.n_test, discordance, brief.gate.confidence, brief.gate.power)
 
 
 def _advice(brief: Brief, profile: Profile, lines: tuple[PlanLine, ...]) -> tuple[str, tuple[str, ...]]:
@@ -161,7 +187,7 @@ def _advice(brief: Brief, profile: Profile, lines: tuple[PlanLine, ...]) -> tupl
     else:
         scope = "broad" if profile.n_train < 5000 else "both"
         reasons.append(f"{brief.project.task}: answers are free text, which broad models are made for")
-    narrow = [line for line in lines if line.kind not in (*BROAD_KINDS, "majority", "cascade")]
+    narrow = [line for line in lines if line.kind not in (*BROAD_KINDS, "majority", "cascade", "abstain")]
     broad = [line for line in lines if line.kind in BROAD_KINDS]
     if narrow and broad:
         factor = min(b.estimate.seconds_per_item for b in broad) / max(

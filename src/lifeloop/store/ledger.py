@@ -13,72 +13,33 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from msgspec import Struct
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from lifeloop.core.content import Id
 from lifeloop.core.errors import StoreError
 from lifeloop.core.events import Event, Feedback
-from lifeloop.store import schema
+from lifeloop.store import chain, schema
 from lifeloop.store.migrate import migrate
+from lifeloop.store.rows import ChainedRow, CycleRow, FeedbackRow, ReleaseRow, RunRow, VerdictRow
+
+__all__ = [
+    "BUSY_SECONDS",
+    "ChainedRow",
+    "CycleRow",
+    "FeedbackRow",
+    "Ledger",
+    "ReleaseRow",
+    "RunRow",
+    "VerdictRow",
+    "explain",
+    "open_ledger",
+]
 
 BUSY_SECONDS = 10.0
 """How long to wait for another process that holds the database before giving up with an error."""
 
-
-class CycleRow(Struct, frozen=True):
-    """One pass of the loop: what it works on, fixed when it starts."""
-
-    number: int
-    inputs: Id
-    brief: Id
-    feedback_until: int
-    at: float
-
-
-class RunRow(Struct, frozen=True):
-    """One stage run that completed."""
-
-    key: Id
-    cycle: int
-    stage: str
-    subject: str
-    inputs: dict[str, str]
-    output: Id
-    seconds: float
-    at: float
-    version: str
-
-
-class VerdictRow(Struct, frozen=True):
-    """A verdict as the ledger lists it; the whole is in the vault under its id."""
-
-    id: Id
-    cycle: int
-    decision: str
-    challenger: Id
-    champion: Id
-    reason: str
-    at: float
-
-
-class ReleaseRow(Struct, frozen=True):
-    """A release as the ledger lists it."""
-
-    sequence: int
-    id: Id
-    verdict: Id
-    candidate: Id
-    name: str
-    at: float
-
-
-class FeedbackRow(Struct, frozen=True):
-    """Feedback with the event it is about."""
-
-    sequence: int
-    feedback: Feedback
-    event: Event
+CHAIN = 0x6C696670
+"""Number of the PostgreSQL advisory lock that whoever adds a verdict holds."""
 
 
 class Ledger:
@@ -121,13 +82,36 @@ class Ledger:
     # verdicts and releases
 
     def add_verdict(self, row: VerdictRow) -> None:
-        """Record a verdict; the same verdict twice changes nothing."""
-        self._insert_numbered(schema.verdicts, msgspec.structs.asdict(row), ignore_existing=True)
+        """Record a verdict at the end of the chain; the same verdict twice changes nothing."""
+        table, values = schema.verdicts, msgspec.structs.asdict(row)
+        with self._transaction() as connection:
+            self._hold_chain(connection)  # else two writers could both take the same row for the last
+            if self._exists(connection, table, values):
+                return
+            last = connection.execute(
+                sa.select(table.c.sequence, table.c.hash).order_by(table.c.sequence.desc()).limit(1)
+            ).first()
+            values["sequence"], previous = (last.sequence + 1, last.hash) if last else (1, chain.START)
+            values |= {"previous": previous, "hash": chain.chained(previous, values)}
+            connection.execute(sa.insert(table).values(values))
 
     def verdicts(self) -> list[VerdictRow]:
         """Return all verdicts, oldest first."""
-        rows = self._select(sa.select(schema.verdicts).order_by(schema.verdicts.c.sequence))
-        return [VerdictRow(**_without(row, "sequence")) for row in rows]
+        return [link.row for link in self.chain()]
+
+    def chain(self) -> list[ChainedRow]:
+        """Return all verdicts with their places in the chain, oldest first; whether it holds is the caller's to say."""
+        names = [field.name for field in msgspec.structs.fields(VerdictRow)]
+        return [
+            ChainedRow(
+                sequence=row["sequence"],
+                row=VerdictRow(**{name: row[name] for name in names}),
+                previous=row["previous"],
+                hash=row["hash"],
+                expected=chain.chained(row["previous"], row),
+            )
+            for row in self._select(sa.select(schema.verdicts).order_by(schema.verdicts.c.sequence))
+        ]
 
     def add_release(self, *, id: Id, verdict: Id, candidate: Id, name: str, at: float) -> None:
         """Put a release in production, after all before it."""
@@ -232,6 +216,14 @@ class Ledger:
             except (DBAPIError, OSError) as error:
                 raise explain(error, self.name) from error
         raise StoreError(f"could not number a row of {table.name}", where=self.name, fix="try again")
+
+    @staticmethod
+    def _hold_chain(connection: sa.Connection) -> None:
+        """Make other writers of verdicts wait until this transaction ends."""
+        if connection.dialect.name == "sqlite":  # its driver would begin only at the insert, after what was read
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:number)"), {"number": CHAIN})
 
     @staticmethod
     def _exists(connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> bool:

@@ -45,6 +45,9 @@ verdicts = Table(
     Column("champion", String(64), nullable=False),
     Column("reason", Text, nullable=False),
     Column("at", Float, nullable=False),
+    Column("override_by", String(255), nullable=False, comment="who promoted it against the gate, or empty"),
+    Column("previous", String(64), nullable=False, comment="hash of the row before; empty for the first"),
+    Column("hash", String(64), nullable=False, comment="SHA-256 of the hash before and this row (store/chain.py)"),
 )
 
 releases = Table(

@@ -1,9 +1,10 @@
 """Where the loop stands, in a few plain SQL statements that SQLite and PostgreSQL both run.
 
 On SQLite it goes through the standard library, since importing SQLAlchemy alone would take longer than
-`lifeloop status` may. Reads only; a ledger of another revision is left to `open_ledger`.
+`lifeloop status` may. Reads only; a ledger of an earlier revision is first upgraded by `open_ledger`.
 """
 
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -38,20 +39,28 @@ class Standing(Struct, frozen=True):
     n_feedback: int
     new_feedback: int
     """Feedback that no cycle has learned from."""
+    override_by: str = ""
+    """Who made the last verdict against the gate; "" where the gate decided."""
+    release_override_by: str = ""
+    """Who promoted what is in production against the gate; "" where the gate did."""
 
 
 def standing(url: str) -> Standing:
     """Return where the loop stands. A ledger that does not exist yet gives zeros. Raises StoreError."""
     if url.startswith("sqlite:///"):
         path = Path(url.removeprefix("sqlite:///"))
-        return _from_sqlite(path) if path.exists() else _empty()
+        return _from_sqlite(url, path) if path.exists() else _empty()
+    return _through_ledger(url)
+
+
+def _through_ledger(url: str) -> Standing:
     from lifeloop.store.ledger import open_ledger
 
-    with open_ledger(url).reading() as query:
+    with contextlib.closing(open_ledger(url)) as ledger, ledger.reading() as query:
         return _read(query)
 
 
-def _from_sqlite(path: Path) -> Standing:
+def _from_sqlite(url: str, path: Path) -> Standing:
     try:
         connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5.0)
         try:
@@ -61,6 +70,8 @@ def _from_sqlite(path: Path) -> Standing:
     except sqlite3.Error as error:
         if "no such table" in str(error):
             return _empty()
+        if "no such column" in str(error):
+            return _through_ledger(url)
         locked = "locked" in str(error)
         raise StoreError(
             "the ledger is locked by another process" if locked else f"cannot be read ({error})",
@@ -72,8 +83,11 @@ def _from_sqlite(path: Path) -> Standing:
 def _read(query: Callable[[str], Rows]) -> Standing:
     cycle = query("SELECT number, at, feedback_until FROM cycles ORDER BY number DESC LIMIT 1")
     run = query("SELECT stage, subject FROM runs ORDER BY sequence DESC LIMIT 1")
-    verdict = query("SELECT decision, reason, cycle FROM verdicts ORDER BY sequence DESC LIMIT 1")
-    release = query("SELECT id, name, at FROM releases ORDER BY sequence DESC LIMIT 1")
+    verdict = query("SELECT decision, reason, cycle, override_by FROM verdicts ORDER BY sequence DESC LIMIT 1")
+    release = query(
+        "SELECT r.id, r.name, r.at, coalesce(v.override_by, '') FROM releases r "
+        "LEFT JOIN verdicts v ON v.id = r.verdict ORDER BY r.sequence DESC LIMIT 1"
+    )
     counts = [int(query(f"SELECT count(*) FROM {table}")[0][0]) for table in ("releases", "events", "feedback")]
     learned = int(cycle[0][2]) if cycle else 0
     return Standing(
@@ -90,6 +104,8 @@ def _read(query: Callable[[str], Rows]) -> Standing:
         n_events=counts[1],
         n_feedback=counts[2],
         new_feedback=int(query(f"SELECT count(*) FROM feedback WHERE sequence > {learned}")[0][0]),
+        override_by=str(verdict[0][3]) if verdict else "",
+        release_override_by=str(release[0][3]) if release else "",
     )
 
 

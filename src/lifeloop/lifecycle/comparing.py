@@ -1,0 +1,38 @@
+"""What two trials of a project are compared with: its metrics, and the order that comparisons follow.
+
+Takes a project and what may still be spent, gives metrics by name. Knows nothing of which trials are compared.
+"""
+
+from pathlib import Path
+
+from lifeloop.metrics.declared import metrics_of
+from lifeloop.metrics.metric_kind import Surroundings
+from lifeloop.project import Project
+from lifeloop.stages.compare import ComparisonOrder
+from lifeloop.stages.spending import Allowance
+from lifeloop.tasks.task import Metric
+
+
+def responses_of(project: Project) -> Path:
+    """Return the file of the project's cache of responses."""
+    return project.state / "responses.sqlite"
+
+
+def metrics_for(project: Project, labels: tuple[str, ...], cycle: int, left: Allowance) -> dict[str, Metric]:
+    """Return the task's metrics and the brief's own. A judge may ask for what is `left`, and `cycle` pays."""
+    surroundings = Surroundings(
+        task=project.brief.project.task,
+        labels=labels,
+        folder=project.folder,
+        responses=responses_of(project),
+        cycle=cycle,
+        usd=left.usd,
+        tokens=left.tokens,
+    )
+    return metrics_of(project.brief.project.task, project.brief.metrics, surroundings)
+
+
+def comparison_order(project: Project) -> ComparisonOrder:
+    """Return how this project's trials are compared."""
+    brief = project.brief
+    return ComparisonOrder(brief.gate.confidence, brief.data.out_of_scope, brief.explore.seed)
