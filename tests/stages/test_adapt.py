@@ -38,8 +38,15 @@ def test_a_recipe_names_what_it_is_made_from():
     assert (plain.parent, plain.members) == ("", ())
 
 
-@pytest.mark.parametrize(("made", "tried"), [({}, {}), ({"a": "id a"}, {})])
-def test_what_is_made_from_a_failure_fails_too_and_says_why(made, tried):
+def test_a_parent_need_only_be_made_while_a_member_must_have_been_tried():
+    tuned = asked("tuned", {"parent": "a", "adapt": "finetune"}, made={"a": "id a"}, tried={})
+    assert tuned.parent == "id a"
+    with pytest.raises(ModelError, match="made from b, which failed"):
+        asked("both", {"kind": "cascade", "members": ["a", "b"]}, made=MADE, tried={"a": "trial a"})
+
+
+@pytest.mark.parametrize("table", [{"parent": "a", "adapt": "finetune"}, {"kind": "cascade", "members": ["a", "b"]}])
+def test_what_is_made_from_a_failure_fails_too_and_says_why(table):
     with pytest.raises(ModelError, match="made from a, which failed") as caught:
-        asked("tuned", {"parent": "a", "adapt": "finetune"}, made, tried)
+        asked("tuned", table, made={"b": "id b"}, tried={"b": "trial b"})
     assert caught.value.where == "candidates.tuned"

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,8 +6,8 @@ from verdict_scene import standing
 
 from lifeloop.core.brief import Objective
 from lifeloop.core.errors import ModelError
-from lifeloop.core.evidence import Leaderboard, Standing
-from lifeloop.stages.explore import rank
+from lifeloop.core.evidence import Elimination, Leaderboard, Standing
+from lifeloop.stages.explore import Terms, contenders, rank
 
 ACCURACY = Objective("accuracy", target=0.9)
 FAST = Objective("p95_ms", target=50.0)
@@ -20,7 +21,15 @@ def ranked(
     champion: str = "",
     baseline: str = "",
 ) -> Leaderboard:
-    return rank(standings, objectives, direction, margin, f"id of {champion}", f"id of {baseline}")
+    return rank(standings, Terms(objectives, direction, margin, f"id of {champion}", f"id of {baseline}"))
+
+
+def out(name: str, accuracy: float, leader: str = "a") -> Standing:
+    """Return a candidate that a race eliminated after 50 examples."""
+    found = standing(name, accuracy, usd=0.001)
+    ground = Elimination(leader, 50, 1000, -0.2, -0.4, -0.05, 0.01, "betting")
+    trial = msgspec.structs.replace(found.trial, n_items=50)
+    return msgspec.structs.replace(found, trial=trial, eliminated=ground)
 
 
 def names(board: Leaderboard) -> list[str]:
@@ -111,6 +120,31 @@ def test_where_all_failed_every_reason_is_given():
 def test_a_metric_that_applies_to_no_example_ranks_nobody():
     with pytest.raises(ModelError, match="no candidate could be tried"):
         ranked(standing("a", 0.5), objectives=(Objective("out_of_scope_recall", target=0.5),))
+
+
+def test_eliminated_ones_come_after_those_tried_in_full_and_never_challenge():
+    # given one that was ahead on the few examples it was tried on, cheaper than anybody
+    board = ranked(
+        standing("a", 0.9), out("lucky", 0.95), out("weak", 0.4), standing("b", 0.3), standing("broken", None)
+    )
+    assert names(board) == ["a", "b", "lucky", "weak", "broken"]
+    assert board.challenger == "id of a"
+    assert "by more than the margin" in board.reason, "a part of the examples is not compared with all of them"
+
+
+def test_where_only_eliminated_ones_are_left_nothing_can_be_ranked():
+    with pytest.raises(ModelError, match="no candidate could be tried"):
+        ranked(out("a", 0.9), standing("broken", None))
+
+
+def test_contenders_are_those_that_may_become_the_challenger_best_first():
+    slow, floor = standing("slow", 0.95, p95_ms=80.0), standing("floor", 0.99)
+    terms = Terms((ACCURACY, FAST), "max", 0.01, champion="", baseline="id of floor")
+    found = contenders([floor, standing("b", 0.7), slow, standing("a", 0.8), standing("broken", None)], terms)
+    assert [each.name for each in found] == ["a", "b"]
+    assert [each.name for each in contenders([floor, slow], terms)] == ["slow"]
+    assert [each.name for each in contenders([floor], terms)] == ["floor"]
+    assert contenders([standing("broken", None)], terms) == []
 
 
 boards = st.lists(

@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from lifeloop.core.content import short
-from lifeloop.core.evidence import Comparison, Leaderboard, ObjectiveResult, Standing
+from lifeloop.core.evidence import Comparison, Elimination, Guarantee, Leaderboard, ObjectiveResult, Standing
 from lifeloop.core.planning import Plan
 
 COLOURS = {"promote": "green", "reject": "red", "undecided": "yellow"}
@@ -51,10 +51,33 @@ def leaderboard(board: Leaderboard) -> None:
     )
     for standing in board.standings:
         table.add_row(*_standing(standing, board))
-    items = next((s.trial.n_items for s in board.standings if s.trial), 0)
+    items = next((s.trial.n_items for s in board.standings if s.trial and not s.eliminated), 0)
     click.echo(f"\nLeaderboard, {items} validation examples, the same for all")
     _print(table)
+    for standing in board.standings:
+        if standing.failure:
+            click.secho(f"{standing.name}: {standing.failure}", fg="red")
+    _race(board)
     click.echo(f"challenger: {_name(board, board.challenger)}, {board.reason}")
+
+
+def _race(board: Leaderboard) -> None:
+    """Print what each elimination rested on, and what the race saved."""
+    out = [(standing.name, standing.eliminated) for standing in board.standings if standing.eliminated]
+    for name, found in out:
+        click.secho(f"{name}: {elimination_line(found)}", dim=True)
+    if out:
+        saved = sum(found.of_items - found.n_items for _, found in out)
+        whole = sum(s.eliminated.of_items if s.eliminated else s.trial.n_items for s in board.standings if s.trial)
+        click.echo(f"the race saved {saved:,} of {whole:,} calls; --exhaustive makes them all")
+
+
+def elimination_line(found: Elimination) -> str:
+    """Return in one line why a race ended early for a candidate."""
+    return (
+        f"out after {found.n_items:,} of {found.of_items:,}: {found.difference:+.2f} "
+        f"({found.low:+.2f} to {found.high:+.2f}) against {found.leader}"
+    )
 
 
 def _standing(standing: Standing, board: Leaderboard) -> list[str]:
@@ -62,19 +85,20 @@ def _standing(standing: Standing, board: Leaderboard) -> list[str]:
 
     name = escape(standing.name)
     if standing.trial is None:
-        return [f"[red]{name}[/red]", "—", f"[red]{escape(standing.failure[:60])}[/red]", "", "", "", "", ""]
+        return [f"[red]{name}[/red]", "—", "[red]failed[/red]", "", "", "", "", ""]
     found = standing.trial.metric(board.metric)
     measured = standing.trial.measurements
-    mark = "[bold]" if standing.candidate == board.challenger else ""
+    dim = "[dim]" if standing.eliminated else ""
+    mark = dim or ("[bold]" if standing.candidate == board.challenger else "")
     return [
         f"{mark}{name}",
         f"{mark}{found.value:.4f}" if found else "—",
-        f"{found.low:.3f}–{found.high:.3f}" if found else "",
-        f"{measured.p50_ms:.1f}",
-        f"{measured.p95_ms:.1f}",
-        f"{measured.memory_mb:.0f}",
-        f"{measured.usd_per_1000:.2g}",
-        str(standing.trial.n_failed),
+        f"{dim}{found.low:.3f}–{found.high:.3f}" if found else "",
+        f"{dim}{measured.p50_ms:.1f}",
+        f"{dim}{measured.p95_ms:.1f}",
+        f"{dim}{measured.memory_mb:.0f}",
+        f"{dim}{measured.usd_per_1000:.2g}",
+        f"{dim}{standing.trial.n_failed}",
     ]
 
 
@@ -91,10 +115,14 @@ def verdict(result: Any) -> None:
     decision = click.style(found.decision.upper(), fg=COLOURS[found.decision], bold=True)
     click.echo(f"\nVerdict of cycle {found.cycle}: {decision}  {found.challenger_name} against {against}")
     click.echo(f"  {found.reason}.")
+    if found.override_by:
+        click.secho(f"  against the gate, by {found.override_by}: {found.override_reason}", fg="yellow")
     for objective in (*found.objectives, *found.guards):
         click.echo(f"  {_objective(objective)}")
     for row in found.comparisons:
         click.echo(f"  {comparison_line(row)}")
+    for guarantee in found.guarantees:
+        click.echo(f"  {_guarantee(guarantee)}")
     if found.more_examples:
         click.echo(f"  about {found.more_examples} further test examples would settle it")
     if result.released:
@@ -105,19 +133,28 @@ def verdict(result: Any) -> None:
 
 def _objective(found: ObjectiveResult) -> str:
     mark = MARKS[found.state]
+    metric = f"{found.metric} where {found.slice}" if found.slice else found.metric
     if found.target is None:
-        return f"{mark} guard {found.metric}: {found.state} (difference {found.value:+.4f})"
+        return f"{mark} guard {metric}: {found.state} (difference {found.value:+.4f})"
     sign = "≥" if found.direction == "max" else "≤"
     return (
-        f"{mark} {found.metric} {sign} {found.target:g}: {found.value:.4f} "
+        f"{mark} {metric} {sign} {found.target:g}: {found.value:.4f} "
         f"({found.low:.4f} to {found.high:.4f}) {found.state}"
     )
+
+
+def _guarantee(found: Guarantee) -> str:
+    mark = {True: "✓", False: "✗", None: "?"}[found.kept]
+    on_test = "not checked on test"
+    if found.test is not None:
+        on_test = f"{found.test:.1%} on test ({found.test_low:.1%} to {found.test_high:.1%})"
+    return f"{mark} {found.candidate}: {found.risk}, at most {found.target:g}: {on_test}"
 
 
 def comparison_line(row: Comparison) -> str:
     """Return a comparison in one line."""
     p_value = f", p = {row.p_value:.2g}" if row.p_value is not None else ""
-    place = row.split if row.suite == "clean" else f"{row.split}, {row.suite}"
+    place = ", ".join(part for part in (row.split, "" if row.suite == "clean" else row.suite, row.slice) if part)
     return (
         f"· {row.metric} on {place} (n = {row.n}): {row.challenger:.4f} against {row.champion:.4f}, "
         f"difference {row.difference:+.4f} ({row.low:+.4f} to {row.high:+.4f}){p_value}"

@@ -11,8 +11,6 @@ from lifeloop.core.candidates import Prompt, Recipe
 from lifeloop.core.content import Id
 from lifeloop.core.errors import ModelError
 
-VERSION = "1"
-
 
 def is_derived(table: Mapping[str, Any]) -> bool:
     """Return whether a candidate is adapted from a parent or composed of members, rather than made from data alone."""
@@ -33,16 +31,18 @@ def recipe(
     made: Mapping[str, Id],
     tried: Mapping[str, Id],
 ) -> Recipe:
-    """Return the recipe of a candidate. `made` and `tried` map names to candidates and to their validation trials.
+    """Return the recipe of a candidate. `made` and `tried` map names to candidates and to their whole trials on
+    validation; a parent need not be tried.
 
-    Raises ModelError where one that it needs could not be made or tried.
+    Raises ModelError where one that it needs could not be made, or a member could not be tried.
     """
-    missing = [other for other in needs(table) if other not in made or other not in tried]
+    composed_of = table.get("members", ())
+    missing = [other for other in needs(table) if other not in made or (other in composed_of and other not in tried)]
     if missing:
         raise ModelError(
             f"it is made from {missing[0]}, which failed", where=f"candidates.{name}", fix="mend that first"
         )
-    members = tuple((made[member], tried[member]) for member in table.get("members", ()))
+    members = tuple((made[member], tried[member]) for member in composed_of)
     return Recipe(
         name=name,
         task=task,

@@ -1,52 +1,87 @@
 """Explore: ranks candidates that were tried on the same validation examples, and names the challenger.
 
-Takes standings, gives a leaderboard. Making and trying them is `make` and `trial`; the gate decides on other data.
+Takes standings, gives a leaderboard. Making and trying them is `make` and `trial`; who is left out early is `race`'s;
+the gate decides on other data.
 """
 
 from collections.abc import Sequence
+
+from msgspec import Struct
 
 from lifeloop.core.brief import Objective
 from lifeloop.core.content import Id
 from lifeloop.core.errors import ModelError
 from lifeloop.core.evidence import OPERATIONAL, Direction, Leaderboard, Standing
 
-VERSION = "1"
+VERSION = "2"
 
 
-def rank(
-    standings: Sequence[Standing],
-    objectives: Sequence[Objective],
-    direction: Direction,
-    margin: float,
-    champion: Id,
-    baseline: Id,
-) -> Leaderboard:
-    """Return the leaderboard. The challenger is the cheapest of those within `margin` of the best that are neither
-    the champion nor the baseline; candidates that miss an operational target (latency, memory, cost) only stand for
-    it where no other does. Raises ModelError where nothing can be ranked.
+class Terms(Struct, frozen=True):
+    """What candidates are ranked by, and who is no challenger."""
+
+    objectives: tuple[Objective, ...]
+    direction: Direction
+    """Of the first objective."""
+    margin: float
+    champion: Id
+    """"" where nothing is in production."""
+    baseline: Id
+
+
+def rank(standings: Sequence[Standing], terms: Terms) -> Leaderboard:
+    """Return the leaderboard: those tried in full, those that a race eliminated, those that failed.
+
+    The challenger is the cheapest of the contenders within the margin of the best. Raises ModelError where nothing can
+    be ranked.
     """
-    metric = objectives[0].metric
-    sign = 1.0 if direction == "max" else -1.0
-    tried = [standing for standing in standings if _value(standing, metric) is not None]
-    failed = [standing for standing in standings if _value(standing, metric) is None]
-    ordered = sorted(tried, key=lambda standing: (-sign * _known(standing, metric), _usd(standing), standing.name))
-    eligible = [standing for standing in ordered if standing.candidate not in (champion, baseline)] or ordered
-    if not eligible:
+    metric, turn = terms.objectives[0].metric, sign(terms)
+    whole = [standing for standing in standings if standing.eliminated is None]
+    tried = _ordered([standing for standing in whole if _value(standing, metric) is not None], terms)
+    failed = [standing for standing in whole if _value(standing, metric) is None]
+    out = _ordered([standing for standing in standings if standing.eliminated is not None], terms)
+    if not tried:
         reasons = "; ".join(f"{standing.name}: {standing.failure}" for standing in failed)
         raise ModelError(
             f"no candidate could be tried ({reasons})", where="lifeloop.toml: candidates", fix="mend them and run again"
         )
-    affordable = [standing for standing in eligible if not _misses(standing, objectives)]
-    pool = affordable or eligible
+    pool = contenders(tried, terms)
     best = _known(pool[0], metric)
-    close = [standing for standing in pool if sign * (best - _known(standing, metric)) <= margin + 1e-12]
-    chosen = min(close, key=lambda standing: (_rounded(_usd(standing)), -sign * _known(standing, metric)))
+    close = [standing for standing in pool if turn * (best - _known(standing, metric)) <= terms.margin + 1e-12]
+    chosen = min(close, key=lambda standing: (_rounded(_usd(standing)), -turn * _known(standing, metric)))
+    passed_over = len(_eligible(tried, terms)) - len(pool)
     return Leaderboard(
         metric=metric,
-        standings=(*ordered, *failed),
+        standings=(*tried, *out, *failed),
         challenger=chosen.candidate,
-        reason=_reason(chosen, pool[0], close, metric, margin, passed_over=len(eligible) - len(pool)),
+        reason=_reason(chosen, pool[0], close, metric, terms.margin, passed_over),
     )
+
+
+def contenders(standings: Sequence[Standing], terms: Terms) -> list[Standing]:
+    """Return those that may become the challenger, best first; empty where none has the first objective's metric.
+
+    They are neither the champion nor the baseline, and miss no operational target (latency, memory, cost), where there
+    are such; a race takes its leader from them, so that whoever eliminates another could stand in its place.
+    """
+    tried = [standing for standing in standings if _value(standing, terms.objectives[0].metric) is not None]
+    eligible = _eligible(_ordered(tried, terms), terms)
+    return [standing for standing in eligible if not _misses(standing, terms.objectives)] or eligible
+
+
+def _eligible(ordered: Sequence[Standing], terms: Terms) -> list[Standing]:
+    others = [standing for standing in ordered if standing.candidate not in (terms.champion, terms.baseline)]
+    return others or list(ordered)
+
+
+def _ordered(standings: Sequence[Standing], terms: Terms) -> list[Standing]:
+    """Return standings with a trial, best first."""
+    metric, turn = terms.objectives[0].metric, sign(terms)
+    return sorted(standings, key=lambda standing: (-turn * _known(standing, metric), _usd(standing), standing.name))
+
+
+def sign(terms: Terms) -> float:
+    """Return what turns values of the first objective so that more is better: 1 or -1."""
+    return 1.0 if terms.direction == "max" else -1.0
 
 
 def _value(standing: Standing, metric: str) -> float | None:
