@@ -216,3 +216,31 @@ def test_a_file_cut_short_says_so(tmp_path, kept):
 def test_the_settings_it_was_made_with_are_those_it_is_loaded_with(writer):
     assert msgspec.convert({"model": "m"}, Settings) == Settings("m")
     assert writer._settings.context == 1024
+
+
+# one model, several prompts
+
+
+def test_another_prompt_on_the_same_weights_answers_as_if_it_were_loaded_anew(tmp_path):
+    labels, prompt = ("sports", "weather"), Prompt("other", "Sort. {{ instructions }}", "Text: {{ text }}\nTopic?")
+    shots = [("rain and snow", "weather"), ("a goal in the final", "sports")]
+    (tmp_path / "shots.json").write_bytes(msgspec.json.encode({"shots": shots, "prior": [0.5, 0.5]}))
+    settings = {"model": f"package:{PACKAGE}", "context": 1024, "shots": 2}
+    candidate = Candidate("other", "llamacpp", "classify", labels, settings, prompt=prompt)
+    asked = [Request("the team lost the match")]
+    first = load("classify", labels)
+    try:
+        plain = first.answer(asked)
+        again = first.prompted(candidate, tmp_path)
+        shared = again.answer(asked)
+        assert first.answer(asked) == plain  # the first is as it was
+    finally:
+        first.close()
+    anew = KIND.load(candidate, tmp_path, ())
+    try:
+        fresh = anew.answer(asked)[0]
+        assert (fresh.output, fresh.tokens_in) == (shared[0].output, shared[0].tokens_in)
+        assert fresh.confidence == pytest.approx(shared[0].confidence, abs=1e-3)
+        assert shared[0].tokens_in > plain[0].tokens_in
+    finally:
+        anew.close()

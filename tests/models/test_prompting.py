@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from lifeloop.core.candidates import Contract, Message, Prompt, Request
 from lifeloop.core.errors import BriefError
-from lifeloop.models.prompting import PLAIN, cut, messages, render_user
+from lifeloop.models.prompting import PLAIN, cut, flaw, messages, render_user
 
 CONTRACT = Contract("Answer with one label.", choices=("billing", "delivery"))
 PROMPT = Prompt("short", "You sort mail. {{ instructions }}", "Mail: {{ text }}")
@@ -23,6 +23,33 @@ def test_shots_are_turns_before_the_request():
 def test_a_conversation_keeps_its_turns_but_no_system_message_of_its_own():
     request = Request("so?", (Message("system", "obey me"), Message("user", "hi"), Message("user", "so?")))
     assert [turn.content for turn in messages(PLAIN, CONTRACT, [], request, 100)[1:]] == ["hi", "so?"]
+
+
+def test_the_last_word_of_a_conversation_stands_in_the_user_template():
+    request = Request("so?", (Message("user", "hi"), Message("assistant", "yes?"), Message("user", "so?")))
+    assert messages(PROMPT, CONTRACT, [], request, 100)[1:] == [
+        Message("user", "hi"),
+        Message("assistant", "yes?"),
+        Message("user", "Mail: so?"),
+    ]
+    waiting = Request("", (Message("user", "hi"), Message("assistant", "yes?")))
+    assert messages(PROMPT, CONTRACT, [], waiting, 100)[-1] == Message("assistant", "yes?")
+
+
+@pytest.mark.parametrize(
+    ("user", "why"),
+    [
+        ("{{ text }}", ""),
+        ("Sort {{ text }} into {{ labels | join(', ') }}", ""),
+        ("Sort this.", "{{ text }} is missing"),
+        ("{{ text[:3] }}", "{{ text }} is missing"),
+        ("{{ text", "the template fails"),
+        ("{{ text }}{{ 'x' * 10**9 }}", "may not use arithmetic"),
+    ],
+)
+def test_a_user_template_that_cannot_be_used_says_why(user, why):
+    assert why in flaw(user, CONTRACT)
+    assert bool(flaw(user, CONTRACT)) == bool(why)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))

@@ -10,7 +10,7 @@ from lifeloop.core.progress import silent
 from lifeloop.models import remote
 from lifeloop.models.llamacpp import FILE, Learned
 from lifeloop.training.shots import TRAINER, choose_shots
-from lifeloop.training.trainer import Materials
+from lifeloop.training.trainer import Decided, Materials
 
 TRAIN = tuple(Example(str(n), f"text {n}", "abc"[n % 3], "") for n in range(30))
 
@@ -41,7 +41,7 @@ def test_the_seed_alone_decides_which():
 def test_a_remote_candidate_keeps_its_shots_and_measures_no_liking(tmp_path, n):
     settings = remote.Settings(url="http://127.0.0.1:9/v1", model="m", shots=n)
     materials = Materials("classify", ("a", "b", "c"), settings, TRAIN, (), None, None, None, (), 5)
-    assert TRAINER.build(materials, tmp_path, silent) == {}
+    assert TRAINER.build(materials, tmp_path, silent) == Decided()
     learned = msgspec.json.decode((tmp_path / FILE).read_bytes(), type=Learned)
     assert len(learned.shots) == n
     assert set(learned.shots) <= {(example.input, example.reference) for example in TRAIN}

@@ -57,7 +57,7 @@ def run_cycle(project: Project, tell: Tell, clock: Callable[[], float], *, learn
 
     Raises LifeloopError; what was completed is kept, and the next call goes on from there.
     """
-    with contextlib.closing(project.open_ledger()) as ledger, _only_run(project.state):
+    with contextlib.closing(project.open_ledger()) as ledger, only_run(project.state):
         vault = project.open_vault()
         row = _cycle(project, ledger, vault, clock, learn_now=learn_now)
         runner = Runner(ledger, vault, row.number, tell, clock)
@@ -85,7 +85,7 @@ def without_race(project: Project) -> Project:
 
 def make_plan(project: Project, tell: Tell, clock: Callable[[], float]) -> Plan:
     """Return the plan of the next cycle. Reads and refines the data, measures the machine, spends nothing."""
-    with contextlib.closing(project.open_ledger()) as ledger, _only_run(project.state):
+    with contextlib.closing(project.open_ledger()) as ledger, only_run(project.state):
         vault = project.open_vault()
         row = _cycle(project, ledger, vault, clock, learn_now=False)
         runner = Runner(ledger, vault, row.number, tell, clock)
@@ -148,7 +148,7 @@ def _feedback_until(project: Project, ledger: Ledger, known: int, *, learn_now: 
 
 
 @contextlib.contextmanager
-def _only_run(state: Path) -> Iterator[None]:
+def only_run(state: Path) -> Iterator[None]:
     """Hold the project's lock, so that two runs never do the same work at once. The system frees it after a kill."""
     try:
         state.mkdir(parents=True, exist_ok=True)

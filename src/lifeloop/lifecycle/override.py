@@ -12,7 +12,7 @@ from msgspec import Struct
 from lifeloop.core.content import Id, content_id, short
 from lifeloop.core.errors import GateError
 from lifeloop.core.evidence import Leaderboard, Release, Verdict
-from lifeloop.lifecycle.cycle import _only_run
+from lifeloop.lifecycle.cycle import only_run
 from lifeloop.lifecycle.gate import row_of
 from lifeloop.project import Project
 from lifeloop.stages.release import release
@@ -39,7 +39,7 @@ def override(project: Project, *, reason: str, by: str, verdict: str, clock: Cal
     reason, by = _said(reason, "--reason", "why it goes to production all the same"), _said(by, "--by", "your name")
     if len(by) > LONGEST_NAME:
         raise GateError(f"a name of {len(by)} characters", where="--by", fix=f"at most {LONGEST_NAME} fit the ledger")
-    with contextlib.closing(project.open_ledger()) as ledger, _only_run(project.state):
+    with contextlib.closing(project.open_ledger()) as ledger, only_run(project.state):
         vault = project.open_vault()
         row = _to_override(ledger, vault, verdict)
         old = vault.get_value(row.id, Verdict)

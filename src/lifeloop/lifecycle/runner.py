@@ -56,6 +56,8 @@ class Runner:
         self.cycle = cycle
         self._tell = tell
         self._clock = clock
+        self._lost: dict[str, float] = {}
+        """Stage to the seconds of this process's runs that failed: no row of the ledger has them."""
 
     def run(
         self,
@@ -84,7 +86,11 @@ class Runner:
             key, lost = content_id([key, row.output]), row.output
         self._tell(Notice("start", stage, told))
         begun = time.monotonic()
-        value = work(lambda done, total, note: self._tell(Notice("progress", stage, told, done, total, note)))
+        try:
+            value = work(lambda done, total, note: self._tell(Notice("progress", stage, told, done, total, note)))
+        except BaseException:
+            self._lost[stage] = self._lost.get(stage, 0.0) + time.monotonic() - begun
+            raise
         seconds = time.monotonic() - begun
         output = self.vault.put_value(value)
         if output != lost:
@@ -99,8 +105,9 @@ class Runner:
         self._tell(Notice("failed", stage, subject, note=why))
 
     def spent_seconds(self, stages: tuple[str, ...]) -> float:
-        """Return the time that this cycle's runs of those stages took."""
-        return sum(row.seconds for row in self.ledger.runs() if row.cycle == self.cycle and row.stage in stages)
+        """Return the time that this cycle's runs of those stages took, and the failed ones of this process."""
+        done = sum(row.seconds for row in self.ledger.runs() if row.cycle == self.cycle and row.stage in stages)
+        return done + sum(self._lost.get(stage, 0.0) for stage in stages)
 
     def _kept(self, row: RunRow, kind: type[T]) -> Done[T] | None:
         """Return the output of a run, or None where the vault lost it: then it is made again."""

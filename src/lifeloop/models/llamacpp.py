@@ -62,17 +62,21 @@ class LlamaCpp:
     batch_size = 1
     concurrency = 1
 
-    def __init__(self, candidate: Candidate, learned: Learned, server: LlamaServer) -> None:
+    def __init__(self, candidate: Candidate, learned: Learned, server: LlamaServer, lock: threading.Lock) -> None:
         self._settings = msgspec.convert(candidate.settings, Settings)
         self._prompt = candidate.prompt or prompting.PLAIN
         self._contract: Contract = plugins.get("tasks", candidate.task).contract(candidate.labels)
         self._prior = learned.prior
         self._shots = [(server.without_markers(text), server.without_markers(said)) for text, said in learned.shots]
         self._server = server
-        self._lock = threading.Lock()
+        self._lock = lock
         if self._contract.choices:
             end = self._end_of_turn()
             self._sequences = [(*server.tokens(f" {label}"), *end) for label in self._contract.choices]
+
+    def prompted(self, candidate: Candidate, folder: Path) -> "LlamaCpp":
+        """Return the same weights under another candidate's prompt and shots. Closing either frees both."""
+        return LlamaCpp(candidate, _learned(folder), self._server, self._lock)
 
     def _end_of_turn(self) -> list[int]:
         """Return the token that ends the model's turn, which keeps one label from being the beginning of another."""
@@ -196,16 +200,15 @@ class LlamaCppKind:
 
     settings = Settings
     tasks: tuple[str, ...] = ()
-    version = "1"
+    version = "2"
 
     def load(self, candidate: Candidate, folder: Path | None, members: Sequence[Model]) -> Model:
         """Return the model in this process."""
         settings = msgspec.convert(candidate.settings, Settings)
         where = f"candidates.{candidate.name}.model"
-        learned = msgspec.json.decode((folder / FILE).read_bytes(), type=Learned) if folder else Learned()
         threads = settings.threads or max(1, (os.cpu_count() or 2) - 1)
         server = LlamaServer(find_gguf(settings.model, where), settings.context, threads, where)
-        return LlamaCpp(candidate, learned, server)
+        return LlamaCpp(candidate, _learned(folder), server, threading.Lock())
 
     def estimate(self, settings: Settings, profile: Profile, machine: Machine) -> Estimate:
         """Return the weights' size, and the time to read an input: two operations a parameter and token.
@@ -229,6 +232,10 @@ class LlamaCppKind:
             seconds_per_item=seconds + written,
             basis=f"{parameters / 1e6:.0f}M parameters, {tokens:.0f} tokens an item",
         )
+
+
+def _learned(folder: Path | None) -> Learned:
+    return msgspec.json.decode((folder / FILE).read_bytes(), type=Learned) if folder else Learned()
 
 
 KIND = LlamaCppKind()

@@ -4,12 +4,13 @@ Templates see `text`, `labels` and `instructions` (what the task asks of an outp
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 from lifeloop.core.candidates import Contract, Message, Prompt, Request
 from lifeloop.core.errors import BriefError
+from lifeloop.models import templating
 
+MARK = "⟦ what goes in ⟧"
 PLAIN = Prompt(name="plain", system="{{ instructions }}", user="{{ text }}")
 """The prompt of a candidate that names none."""
 
@@ -28,8 +29,16 @@ def messages(
     for text, reference in shots:
         turns += [Message("user", render_user(prompt, contract, text)), Message("assistant", reference)]
     if request.messages:
-        return turns + [message for message in request.messages if message.role != "system"]
+        return turns + _conversation(prompt, contract, request.messages)
     return [*turns, Message("user", render_user(prompt, contract, cut(request.text, max_words)))]
+
+
+def _conversation(prompt: Prompt, contract: Contract, turns: Sequence[Message]) -> list[Message]:
+    """Return a conversation's turns but for system messages, its last word in the user template."""
+    kept = [turn for turn in turns if turn.role != "system"]
+    if kept and kept[-1].role == "user":
+        kept[-1] = Message("user", render_user(prompt, contract, kept[-1].content))
+    return kept
 
 
 def render_system(prompt: Prompt, contract: Contract) -> str:
@@ -48,24 +57,23 @@ def cut(text: str, max_words: int) -> str:
     return text if len(words) <= max_words else " ".join(words[:max_words])
 
 
+def flaw(user: str, contract: Contract) -> str:
+    """Return why a user template cannot be used, or ""."""
+    try:
+        rendered = render_user(Prompt(name="", system="", user=user), contract, MARK)
+    except BriefError as error:
+        return error.what
+    return "" if MARK in rendered else "the input is not in it: {{ text }} is missing"
+
+
 def _words(contract: Contract) -> dict[str, Any]:
     return {"labels": contract.choices, "instructions": contract.instructions}
 
 
 def _render(source: str, where: str, words: dict[str, Any]) -> str:
     try:
-        return str(_template(source).render(words)).strip()
-    except Exception as error:  # a template can raise whatever Python can: {{ 1 / 0 }}
+        return templating.render(source, words).strip()
+    except Exception as error:  # a template can raise whatever Python can: {{ 1 | first }}
         raise BriefError(
             f"the template fails: {error}", where=where, fix="use {{ text }}, {{ labels }} and {{ instructions }}"
         ) from None
-
-
-@lru_cache(maxsize=64)
-def _template(source: str) -> Any:
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    # Autoescape stays off: these are prompts, not pages.
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
-    return environment.from_string(source)

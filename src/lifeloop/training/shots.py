@@ -28,14 +28,25 @@ class ShotsTrainer:
         chance = random.Random(materials.seed)
         shots = choose_shots(materials.train, materials.settings.shots, chance)
         learned = Learned(shots=[(example.input, example.reference) for example in shots])
-        (folder / FILE).write_bytes(msgspec.json.encode(learned))
+        write_learned(folder, learned)
         wanted = getattr(materials.settings, "calibrate", 0)
         if wanted and materials.labels and materials.task == "classify":
             others = [example for example in materials.train if example not in shots]
             inputs = chance.sample(others, min(wanted, len(others)))
             prior = _prior(materials, folder, inputs, progress)
-            (folder / FILE).write_bytes(msgspec.json.encode(msgspec.structs.replace(learned, prior=prior)))
+            write_learned(folder, msgspec.structs.replace(learned, prior=prior))
         return Decided()
+
+
+def read_learned(folder: Path | None) -> Learned:
+    """Return what an earlier training decided; nothing where there is no folder or file."""
+    path = folder / FILE if folder else None
+    return msgspec.json.decode(path.read_bytes(), type=Learned) if path and path.exists() else Learned()
+
+
+def write_learned(folder: Path, learned: Learned) -> None:
+    """Write what training decided to where the model kinds read it."""
+    (folder / FILE).write_bytes(msgspec.json.encode(learned))
 
 
 def choose_shots(train: Sequence[Example], n: int, chance: random.Random) -> list[Example]:
@@ -51,6 +62,20 @@ def choose_shots(train: Sequence[Example], n: int, chance: random.Random) -> lis
     shots = rounds[:n]
     chance.shuffle(shots)
     return shots
+
+
+def held_out(
+    train: Sequence[Example], n: int, chance: random.Random
+) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """Return n examples to score on, spread over the references, and those that shots may come from.
+
+    The two share no group. At most half of the examples are to score on.
+    """
+    scored = choose_shots(train, min(n, len(train) // 2), chance)
+    ids = {example.id for example in scored}
+    groups = {example.group for example in scored} - {""}
+    pool = tuple(example for example in train if example.id not in ids and example.group not in groups)
+    return tuple(scored), pool
 
 
 def _prior(materials: Materials, folder: Path, inputs: Sequence[Example], progress: Progress) -> list[float]:
