@@ -37,6 +37,9 @@ def commands() -> str:
         assert command is not None
         context = click.Context(command, parent=root, **({"info_name": name} | WIDE))
         parts += [f"## lifeloop {name}\n", _fenced(command.get_help(context))]
+        for inner in command.commands.values() if isinstance(command, click.Group) else ():
+            within = click.Context(inner, parent=context, **({"info_name": inner.name} | WIDE))
+            parts += [f"### lifeloop {name} {inner.name}\n", _fenced(inner.get_help(within))]
     return "\n".join(parts)
 
 

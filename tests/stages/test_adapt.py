@@ -17,6 +17,7 @@ def asked(name: str, table: dict, made=MADE, tried=TRIED):
         seed=3,
         out_of_scope="",
         metric="accuracy",
+        metrics={},
         made=made,
         tried=tried,
     )

@@ -18,8 +18,8 @@ def world(tmp_path: Path) -> World:
 
 
 def tried(world: World, candidate: Id, **order) -> Id:
-    journal = world.folder / f"{candidate}.jsonl"
-    return world.vault.put_value(run_trial(world.vault, world.order(candidate, **order), journal, progress=silent))
+    trial = run_trial(world.vault, world.order(candidate, **order), world.workplace(), progress=silent)
+    return world.vault.put_value(trial)
 
 
 def test_a_candidate_holds_all_that_it_takes_to_answer(world):

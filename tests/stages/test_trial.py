@@ -7,11 +7,14 @@ import pytest
 from openai_endpoint import Reply, serving
 from small_world import N, World, examples_of
 
+from lifeloop.core.data import Example
 from lifeloop.core.errors import ModelError
 from lifeloop.core.progress import silent
-from lifeloop.stages.trial import PROBES, Said, request_for, run_trial, with_memory
-from lifeloop.stages.trial import examples_of as ordered
-from lifeloop.store.journal import Journal
+from lifeloop.stages import answering
+from lifeloop.stages.latency import PROBES, WARM_UP
+from lifeloop.stages.trial import Allowance, request_for, run_trial, subject_of
+from lifeloop.store.datasets import CHUNK
+from lifeloop.store.responses import Responses, Spent
 from lifeloop.store.tables import from_parquet, table_to_answers
 
 
@@ -20,13 +23,22 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def run(world: World, candidate: str, progress=silent, **order):
-    return run_trial(world.vault, world.order(candidate, **order), world.folder / "trial.jsonl", progress=progress)
+def run(world: World, candidate: str, progress=silent, workplace=None, **order):
+    place = workplace or world.workplace()
+    return run_trial(world.vault, world.order(candidate, **order), place, progress=progress)
 
 
-def journal(world: World) -> list[Said]:
-    with Journal(world.folder / "trial.jsonl", Said) as opened:
-        return opened.read()
+def ordered(world: World, **order) -> tuple[list[str], list[str]]:
+    """Return the ids of the examples of a trial, and what was asked in it."""
+    asked = []
+    with serving(lambda asked_: asked.append(asked_["messages"][-1]["content"]) or "greeting") as endpoint:
+        trial = run(world, remote(world, endpoint.url, concurrency=1), **order)
+    return from_parquet(world.vault.get(trial.answers))["example"].to_list(), asked
+
+
+def spent(world: World, cycle: int = 1) -> Spent:
+    with Responses(world.workplace().responses) as responses:
+        return responses.spent(cycle)
 
 
 def remote(world: World, url: str, **settings) -> str:
@@ -108,38 +120,65 @@ def test_the_time_of_the_machine_is_money(world):
     assert dear > 0.0
 
 
-def test_memory_is_filled_in_by_whoever_measured_it(world):
-    trial = run(world, world.make({"kind": "majority"}))
-    assert trial.measurements.memory_mb == 0.0
-    assert with_memory(trial, 123.0).metric("memory_mb").value == 123.0
+def test_memory_is_that_of_a_process_that_loaded_the_candidate(world):
+    candidate = world.make({"kind": "majority"})
+    first = run(world, candidate)
+    assert first.metric("memory_mb").value > 10
+    assert run(world, candidate).metric("memory_mb").value == first.metric("memory_mb").value
 
 
 def test_progress_counts_to_the_end(world):
     told = []
     run(world, world.make({"kind": "majority"}), progress=lambda *step: told.append(step))
     assert told[0] == (0, N, "loading")
-    assert told[-1] == (N, N, "answered")
+    assert told[-1][:2] == (N, N)
+    assert told[-1][2].startswith("answered, ")
+    assert told[-1][2].endswith("/s")
+
+
+def test_progress_tells_what_was_paid(world):
+    told = []
+    with serving(Oracle()) as endpoint:
+        candidate = remote(world, endpoint.url, usd_per_million_in=1000.0)
+        run(world, candidate, progress=lambda *step: told.append(step[2]))
+    assert told[-1].endswith(f"· {N * 0.01:.4f} USD")
 
 
 # which examples
 
 
-def test_a_limit_draws_the_same_part_for_every_candidate(world):
-    parts = [ordered(world.vault, world.order(candidate, max_items=10)) for candidate in ("a", "b")]
-    assert parts[0] == parts[1]
-    assert len(parts[0]) == 10
+def test_a_limit_draws_the_same_part_for_every_candidate_and_a_smaller_one_part_of_it(world):
+    ten, asked = ordered(world, max_items=10)
+    five, asked_besides = ordered(world, max_items=5)
+    assert len(ten) == len(asked) == 10
+    assert set(five) < set(ten)
+    assert len(asked_besides) == 5
+
+
+def test_a_longer_trial_costs_what_the_shorter_one_had_not_asked(world):
+    oracle = Oracle()
+    with serving(oracle) as endpoint:
+        candidate = remote(world, endpoint.url)
+        run(world, candidate, max_items=10)
+        assert len(oracle.asked) == 10
+        longer = run(world, candidate)
+    assert len(oracle.asked) == N
+    assert longer.measurements.n_cached == 10
+    assert longer.n_items == N
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test", "guard"])
 def test_any_split_can_be_ordered(world, split):
-    assert [e.id for e in ordered(world.vault, world.order("c", split=split))] == [f"{split}{n}" for n in range(N)]
+    subject = subject_of(world.vault, world.order(world.make({"kind": "majority"}), split=split))
+    assert [e.id for chunk in subject.table.chunks() for e in chunk] == [f"{split}{n}" for n in range(N)]
 
 
 def test_a_suite_changes_inputs_alone(world):
-    clean, changed = (ordered(world.vault, world.order("c", split="test", suite=suite)) for suite in ("clean", "typos"))
-    assert [e.id for e in clean] == [e.id for e in changed]
-    assert [e.reference for e in clean] == [e.reference for e in changed]
-    assert [e.input for e in clean] != [e.input for e in changed]
+    clean, asked = ordered(world, split="test", suite="clean")
+    changed, asked_changed = ordered(world, split="test", suite="typos")
+    assert clean == changed
+    assert len(asked_changed) == N
+    assert set(asked_changed) != set(asked)
 
 
 def test_what_is_asked_in_chat_is_the_conversation():
@@ -169,43 +208,41 @@ def test_what_failed_is_not_kept_and_is_asked_again(world):
     with serving(oracle) as endpoint:
         candidate = remote(world, endpoint.url)
         first = run(world, candidate)
-        assert first.n_failed == 5
-        assert len(journal(world)) == N - 5
-        failed = {e.input for e in examples_of("validation")} - set(oracle.asked[5:N])
-
+        failed = set(oracle.asked[:5])  # the first one was tried alone before
+        assert first.n_failed == len(failed) == 4
         oracle.asked.clear()
         oracle.fails = 0
         second = run(world, candidate)
     assert second.n_failed == 0
-    assert set(oracle.asked[:5]) == failed
-    assert len(oracle.asked) == 5 + 2 + min(PROBES, N)  # the rest measures latency
+    assert set(oracle.asked) == failed
+    assert second.measurements.n_cached == N - len(failed)
 
 
-def test_a_killed_trial_goes_on_where_it_was(world):
+class Killed(Exception):
+    """Stands for whatever ends a run in the middle."""
+
+
+def test_a_trial_that_was_stopped_goes_on_where_it_was(world, monkeypatch):
     oracle = Oracle()
+    monkeypatch.setattr(answering, "TELL_SECONDS", 0.0)
+
+    def stop(done, total, note):
+        if done >= 12:
+            raise Killed
+
     with serving(oracle) as endpoint:
-        candidate = remote(world, endpoint.url)
-        whole = run(world, candidate)
-        path = world.folder / "trial.jsonl"
-        lines = path.read_bytes().splitlines(keepends=True)
-        path.write_bytes(b"".join(lines[:15]) + lines[15][:10])  # killed while it wrote the sixteenth
+        candidate = remote(world, endpoint.url, concurrency=1)
+        with pytest.raises(Killed):
+            run(world, candidate, progress=stop)
+        before = list(oracle.asked)
+        assert len(before) < N
         oracle.asked.clear()
         resumed = run(world, candidate)
-    asked_again = oracle.asked[: N - 15]
-    assert set(asked_again) == {e.input for e in examples_of("validation")[15:]}
-    assert len(oracle.asked) == (N - 15) + 2 + min(PROBES, N)
+        assert len(oracle.asked) <= N - len(before) + 1, "one was under way"
+        elsewhere = world.workplace(responses=world.folder / "other.sqlite")
+        whole = run(world, candidate, workplace=elsewhere)
     assert resumed.answers == whole.answers
     assert resumed.metrics == whole.metrics
-
-
-def test_a_finished_journal_asks_nothing_but_the_clock(world):
-    oracle = Oracle()
-    with serving(oracle) as endpoint:
-        candidate = remote(world, endpoint.url)
-        run(world, candidate)
-        oracle.asked.clear()
-        run(world, candidate)
-    assert len(oracle.asked) == 2 + min(PROBES, N)
 
 
 def test_where_nothing_is_answered_the_candidate_fails_soon(world):
@@ -214,8 +251,7 @@ def test_where_nothing_is_answered_the_candidate_fails_soon(world):
         run(world, remote(world, endpoint.url))
     assert "the endpoint answered 400" in caught.value.what
     assert caught.value.where == "candidates.remote"
-    assert len(oracle.asked) == N  # no probes of what does not answer
-    assert journal(world) == []
+    assert len(oracle.asked) == N + 1  # the first one showed that timing them is no use
 
 
 def test_a_candidate_whose_files_are_gone_says_so(world):
@@ -223,3 +259,144 @@ def test_a_candidate_whose_files_are_gone_says_so(world):
     broken = msgspec.structs.replace(world.candidate(candidate), files="0" * 64)
     with pytest.raises(Exception, match="is missing"):
         run(world, world.vault.put_value(broken))
+
+
+# nothing is paid twice
+
+
+def test_a_trial_whose_answers_are_all_kept_asks_nothing_and_loads_nothing(world):
+    oracle = Oracle()
+    with serving(oracle) as endpoint:
+        candidate = remote(world, endpoint.url, usd_per_million_in=1000.0)
+        first = run(world, candidate)
+        assert len(oracle.asked) == N, "latency is measured on answers that are wanted anyway"
+    again = run(world, candidate)  # the endpoint is gone
+    assert (again.measurements.n_cached, again.measurements.usd_spent) == (N, 0.0)
+    assert (first.measurements.n_cached, first.measurements.usd_spent) == (0, pytest.approx(N * 0.01))
+    assert again.measurements.usd_per_1000 == pytest.approx(first.measurements.usd_per_1000)
+    assert (again.answers, again.metrics, again.slices) == (first.answers, first.metrics, first.slices)
+    assert again.metric("p95_ms") == first.metric("p95_ms")
+
+
+def test_a_candidate_that_would_say_the_same_has_the_same_answers(world):
+    oracle = Oracle()
+    with serving(oracle) as endpoint:
+        run(world, remote(world, endpoint.url))
+        run(world, remote(world, endpoint.url, concurrency=2, timeout_seconds=7.0, usd_per_million_in=1.0))
+        assert len(oracle.asked) == N
+        run(world, remote(world, endpoint.url, max_tokens=5))
+        assert len(oracle.asked) == 2 * N
+
+
+def test_the_same_words_are_asked_once(world):
+    same = [Example(str(n), "the same", "greeting", str(n)) for n in range(50)]
+    world.use("test", same)
+    oracle = Oracle()
+    with serving(oracle) as endpoint:
+        trial = run(world, remote(world, endpoint.url), split="test")
+    assert oracle.asked == ["the same"]
+    assert trial.n_items == 50
+    assert trial.measurements.usd_spent == 0.0
+
+
+def test_a_member_is_not_asked_again_what_it_was_asked_alone(world):
+    oracle = Oracle()
+    with serving(oracle) as endpoint:
+        members = {"cheap": world.make({"kind": "majority"}, "cheap"), "broad": remote(world, endpoint.url)}
+        tried = [(one, world.vault.put_value(run(world, one))) for one in members.values()]
+        both = world.make(
+            {"kind": "cascade", "members": ["cheap", "broad"], "threshold": 0.99}, "both", members=tuple(tried)
+        )
+        oracle.asked.clear()
+        trial = run(world, both)
+        probes = len(oracle.asked)
+        assert probes <= PROBES + WARM_UP, "only the clock wants them again"
+        assert trial.metric("accuracy").value == 1.0
+        oracle.asked.clear()
+        run(world, both, split="test")
+    assert len(oracle.asked) == N
+
+
+# repeats
+
+
+def test_who_draws_at_random_is_asked_again_and_again(world):
+    oracle = Oracle()
+    with serving(oracle) as endpoint:
+        warm = remote(world, endpoint.url, temperature=0.7)
+        trial = run(world, warm, repeats=3)
+        assert (trial.repeats, trial.n_items, len(oracle.asked)) == (3, N, 3 * N)
+        more = run(world, warm, repeats=4)
+        assert len(oracle.asked) == 4 * N, "three of the four were asked before"
+        cold = run(world, remote(world, endpoint.url), repeats=3)
+        assert (cold.repeats, len(oracle.asked)) == (1, 5 * N)
+    table = from_parquet(world.vault.get(more.answers))
+    assert table["repeat"].to_list() == [0, 1, 2, 3] * N
+    assert table["example"].to_list() == [f"validation{n}" for n in range(N) for _ in range(4)]
+    assert {split.metric for split in trial.variance} >= {"accuracy"}
+    assert cold.variance == ()
+
+
+# chunks
+
+
+def test_a_trial_of_several_chunks_is_one_trial(world):
+    labels = ("billing", "delivery", "greeting")
+    many = [Example(f"n{n}", f"text {n}", labels[n % 3], f"n{n}") for n in range(2 * CHUNK + 100)]
+    world.use("test", many)
+    candidate = world.make({"kind": "majority"})
+    run(world, candidate, split="test", max_items=CHUNK)  # leaves holes in every chunk
+    told = []
+    trial = run(world, candidate, split="test", progress=lambda *step: told.append(step))
+    assert trial.n_items == trial.metric("accuracy").n == len(many)
+    assert trial.measurements.n_cached == CHUNK
+    assert trial.metric("accuracy").value == pytest.approx(1 / 3, abs=1e-3)
+    table = from_parquet(world.vault.get(trial.answers))
+    assert table["example"].to_list() == [example.id for example in many]
+    assert told[-1][0] == len(many)
+
+
+def test_a_trial_of_no_examples_is_no_error(world):
+    world.use("guard", [])
+    trial = run(world, world.make({"kind": "majority"}), split="guard")
+    assert (trial.n_items, trial.metrics) == (0, ())
+
+
+# what may be spent
+
+
+BOUNDS = {
+    "usd": (Allowance(usd=0.055), "money", "budget.usd"),
+    "tokens": (Allowance(tokens=70), "tokens", "budget.tokens"),
+    "minutes": (Allowance(seconds=0.0), "time", "budget.minutes"),
+}
+
+
+@pytest.mark.parametrize(("allowance", "word", "key"), BOUNDS.values(), ids=BOUNDS)
+def test_a_trial_stops_at_what_may_be_spent_and_keeps_what_was_answered(world, allowance, word, key):
+    oracle = Oracle()
+    with serving(oracle) as endpoint:
+        candidate = remote(world, endpoint.url, usd_per_million_in=1000.0)  # a cent and twelve tokens an answer
+        with pytest.raises(ModelError, match=f"the budget of {word} is used up after") as caught:
+            run(world, candidate, workplace=world.workplace(allowance=allowance))
+        asked = len(oracle.asked)
+        assert asked <= 7
+        assert f"after {asked} of {N} examples; what was answered is kept" in caught.value.what
+        assert caught.value.where == f"lifeloop.toml: {key}"
+        assert spent(world) == Spent(pytest.approx(asked * 0.01), asked * 12)
+        run(world, candidate)
+    assert len(oracle.asked) == N
+    assert spent(world) == Spent(pytest.approx(N * 0.01), N * 12)
+
+
+def test_what_was_paid_in_an_earlier_cycle_is_not_spent_again(world):
+    with serving(Oracle()) as endpoint:
+        candidate = remote(world, endpoint.url, usd_per_million_in=1000.0)
+        run(world, candidate)
+        run(world, candidate, workplace=world.workplace(cycle=2, allowance=Allowance(0.0, 0, 0.0)))
+    assert spent(world, 2) == Spent(0.0, 0)
+
+
+def test_a_local_model_spends_no_money(world):
+    trial = run(world, world.make({"kind": "majority"}), workplace=world.workplace(allowance=Allowance(0.0, 0)))
+    assert trial.n_items == N

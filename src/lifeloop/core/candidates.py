@@ -121,3 +121,5 @@ class Recipe(Struct, frozen=True):
     out_of_scope: str = ""
     metric: str = ""
     """The brief's first objective, for what is adapted or composed towards it."""
+    metrics: dict[str, dict[str, Any]] = {}
+    """That metric's section, where the brief declares it, with the fingerprint of its files."""

@@ -129,6 +129,7 @@ def _make(scene: Scene, name: str) -> None:
             seed=brief.explore.seed,
             out_of_scope=brief.data.out_of_scope,
             metric=brief.primary.metric,
+            metrics=fingerprinted(brief.metrics, project.folder),
             made=field.made,
             tried={other: done.id for other, done in field.tried.items() if other not in field.failures},
         )
@@ -155,7 +156,10 @@ def _made(project: Project, runner: Runner, recipe: Recipe, progress: Progress) 
             fix="raise it and run again, or leave candidates out",
         )
     where, max_items = f"candidates.{recipe.name}", project.brief.explore.max_items
-    outcome = run_isolated(make.make, runner.vault, recipe, max_items, progress=progress, where=where)
+    workplace = trial.Workplace(
+        responses_of(project), project.folder, runner.cycle, allowance(project, runner, "explore")
+    )
+    outcome = run_isolated(make.make, runner.vault, recipe, max_items, workplace, progress=progress, where=where)
     return str(outcome.value)
 
 

@@ -28,6 +28,7 @@ def recipe(
     seed: int,
     out_of_scope: str,
     metric: str,
+    metrics: Mapping[str, dict[str, Any]],
     made: Mapping[str, Id],
     tried: Mapping[str, Id],
 ) -> Recipe:
@@ -54,5 +55,6 @@ def recipe(
         members=members,
         seed=seed,
         out_of_scope=out_of_scope,
+        metrics={metric: metrics[metric]} if is_derived(table) and metric in metrics else {},
         metric=metric if is_derived(table) else "",  # what is made from data alone does not depend on it
     )

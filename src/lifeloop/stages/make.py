@@ -4,6 +4,7 @@ Serves both explore (kinds) and adapt (adaptations and compositions). Reads trai
 """
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,21 @@ import msgspec
 
 from lifeloop import plugins
 from lifeloop.core.brief import convert_settings
-from lifeloop.core.candidates import Candidate, Recipe
+from lifeloop.core.candidates import Answer, Candidate, Recipe
 from lifeloop.core.content import Id
+from lifeloop.core.errors import ModelError
 from lifeloop.core.evidence import Trial
 from lifeloop.core.progress import Progress
+from lifeloop.metrics.declared import metrics_of
+from lifeloop.metrics.metric_kind import Surroundings
 from lifeloop.models.model import ModelKind
+from lifeloop.stages.spending import Meter
+from lifeloop.stages.trial import Workplace
 from lifeloop.store.datasets import read_for_selection, sample
+from lifeloop.store.responses import Responses
 from lifeloop.store.tables import from_parquet, table_to_answers
 from lifeloop.store.vault import Vault
+from lifeloop.tasks.task import Metric
 from lifeloop.training.trainer import Decided, Materials, MemberAnswers, Trainer
 
 VERSION = "1"
@@ -32,19 +40,53 @@ def version_of(table: dict[str, Any]) -> str:
     return "/".join(parts)
 
 
-def make(vault: Vault, recipe: Recipe, max_items: int, *, progress: Progress) -> Id:
+def make(vault: Vault, recipe: Recipe, max_items: int, workplace: Workplace, *, progress: Progress) -> Id:
     """Return the id of the candidate that the recipe gives. Raises ModelError or BriefError."""
     trainer = _trainer(recipe.table)
     parent = vault.get_value(recipe.parent, Candidate) if recipe.parent else None
     settings, kept = _settings(recipe, trainer, parent)
     if trainer is None:
         return vault.put_value(_candidate(recipe, parent, Decided(kept), files=""))
-    materials = _materials(vault, recipe, settings, parent, max_items)
+    materials = msgspec.structs.replace(
+        _materials(vault, recipe, settings, parent, max_items),
+        scoring=_scoring(recipe, workplace),
+        pay=_payer(workplace),
+    )
     with tempfile.TemporaryDirectory(prefix="lifeloop-") as folder:
         decided = trainer.build(materials, Path(folder), progress)
         files = vault.put_folder(Path(folder))
     whole = Decided(kept | decided.settings, decided.prompt)
     return vault.put_value(_candidate(recipe, parent, whole, files=files))
+
+
+def _scoring(recipe: Recipe, workplace: Workplace) -> Metric | None:
+    """Return the metric to make good, where the brief declares it."""
+    if recipe.metric not in recipe.metrics:
+        return None
+    left = workplace.allowance
+    around = Surroundings(
+        recipe.task, recipe.labels, workplace.folder, workplace.responses, workplace.cycle, left.usd, left.tokens
+    )
+    return metrics_of(recipe.task, recipe.metrics, around)[recipe.metric]
+
+
+def _payer(workplace: Workplace) -> Callable[[float, int], None]:
+    """Return a function that books what making pays, and stops it where the budget is used up."""
+    meter = Meter(workplace.allowance)
+
+    def pay(usd: float, tokens: int) -> None:
+        if usd or tokens:
+            with Responses(workplace.responses) as responses:
+                responses.put([], cycle=workplace.cycle, usd=usd, tokens=tokens)
+        meter.add([Answer(output="", usd=usd, tokens_in=tokens)])
+        if key := meter.used_up():
+            raise ModelError(
+                "the budget is used up while it was being made; what was paid for is counted",
+                where=f"lifeloop.toml: budget.{key}",
+                fix="raise it and run again, or give the adaptation fewer calls",
+            )
+
+    return pay
 
 
 def _trainer(table: dict[str, Any]) -> Trainer | None:
@@ -89,7 +131,8 @@ def _materials(vault: Vault, recipe: Recipe, settings: Any, parent: Candidate | 
 
 def _member(vault: Vault, trial: Id) -> MemberAnswers:
     found = vault.get_value(trial, Trial)
-    answers = tuple(table_to_answers(from_parquet(vault.get(found.answers))))
+    table = from_parquet(vault.get(found.answers))
+    answers = tuple(table_to_answers(table.filter(table["repeat"] == 0)))  # one answer an example, however often asked
     return MemberAnswers(name=found.name, answers=answers, usd_per_1000=found.measurements.usd_per_1000)
 
 

@@ -1,11 +1,13 @@
 """Runs one candidate over one split: answers, scores, latency, tokens, cost. The engine of explore and evaluate.
 
-Answers are written to a journal as they come, so that a killed trial goes on where it was. Latency is that of one
-request at a time, whatever batches the answers were made in.
+Every answer is kept in the cache of responses as it comes, so that a killed trial goes on where it was and nothing is
+paid twice. Latency is that of one request at a time, whatever batches the answers were made in.
 """
 
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +19,29 @@ from lifeloop import plugins
 from lifeloop.core.candidates import Answer, Candidate, Request
 from lifeloop.core.content import Id
 from lifeloop.core.data import Example, Split
-from lifeloop.core.errors import ModelError
-from lifeloop.core.evidence import Measurements, MetricValue, Trial
+from lifeloop.core.evidence import Measurements, Trial
 from lifeloop.core.progress import Progress
-from lifeloop.models.loading import load_candidate
-from lifeloop.models.model import Model
-from lifeloop.store.datasets import read_for_evaluation, read_for_selection, sample
-from lifeloop.store.journal import Journal
-from lifeloop.store.tables import answers_to_table, to_parquet
+from lifeloop.metrics.declared import metrics_of
+from lifeloop.metrics.metric_kind import Surroundings
+from lifeloop.models.answering_id import answering_id, draws_at_random
+from lifeloop.stages import members
+from lifeloop.stages.answering import Answering, Asks, Context
+from lifeloop.stages.heard import Heard
+from lifeloop.stages.latency import PROBES, WARM_UP, Clock
+from lifeloop.stages.spending import Allowance, Meter
+from lifeloop.store.datasets import CHUNK, SplitTable, split_for_trial
+from lifeloop.store.responses import Responses
+from lifeloop.store.tables import to_parquet
 from lifeloop.store.vault import Vault
 from lifeloop.suites.suite import Suite
 from lifeloop.tasks.chat import conversation
-from lifeloop.tasks.scoring import measure_all, read
-from lifeloop.tasks.task import Scope, Scored, Task
+from lifeloop.tasks.scoring import Tally, blocks_for, large_slices, read, wide_scope
+from lifeloop.tasks.task import Scope, Task
 
-VERSION = "1"
+__all__ = ["CLEAN", "VERSION", "Allowance", "TrialOrder", "Workplace", "request_for", "run_trial"]
+
+VERSION = "2"
 CLEAN = "clean"
-PROBES = 32
-"""Requests sent one at a time to measure the latency of a model that answers in batches."""
-WARM_UP = 2
-SMALLEST_SLICE = 10
 
 
 class TrialOrder(Struct, frozen=True):
@@ -56,74 +61,65 @@ class TrialOrder(Struct, frozen=True):
     """The brief's own metrics: name to section, each with a `fingerprint` of the files that it names."""
 
 
-class Said(Struct, frozen=True):
-    """A line of the journal: one answer, and the time it took."""
+class Workplace(Struct, frozen=True):
+    """Where a trial works, and what it may spend."""
 
-    example: str
-    answer: Answer
-    seconds: float
+    responses: Path
+    """The file of the cache of responses."""
+    folder: Path
+    """The project's folder, which files that metrics name are relative to."""
+    cycle: int
+    allowance: Allowance
 
 
-def run_trial(vault: Vault, order: TrialOrder, journal: Path, *, progress: Progress) -> Trial:
-    """Return the trial; `memory_mb` is 0 until whoever runs this in a process of its own fills it in.
+class Subject(Struct, frozen=True):
+    """Who is tried on what."""
 
-    Raises ModelError where the candidate cannot be loaded.
+    candidate: Candidate
+    task: Task
+    table: SplitTable
+    scope: Scope
+    repeats: int
+
+
+def run_trial(vault: Vault, order: TrialOrder, workplace: Workplace, *, progress: Progress) -> Trial:
+    """Return the trial. Its `memory_mb` is the peak of a process that loaded the candidate: this one or an earlier.
+
+    Raises ModelError where the candidate cannot be loaded, answers nothing, or the allowance is used up.
     """
     begun = time.monotonic()
-    candidate = vault.get_value(order.candidate, Candidate)
-    task: Task = plugins.get("tasks", candidate.task)
-    examples = examples_of(vault, order)
-    progress(0, len(examples), "loading")
-    model = load_candidate(vault, order.candidate)
-    try:
-        said = answer_all(model, examples, candidate.task, journal, progress)
-        answers = [line.answer for line in said]
-        if answers and all(answer.error for answer in answers):
-            raise ModelError(
-                f"not one of {len(answers)} requests was answered: {answers[0].error}",
-                where=f"candidates.{candidate.name}",
-                fix="mend it and run again; what other candidates did is kept",
-            )
-        latencies = _latencies(model, examples, candidate.task, said)
-    finally:
-        model.close()
-    scope = Scope(labels=candidate.labels, out_of_scope=order.out_of_scope)
-    scored = read(task, examples, answers, scope)
-    mean_usd = float(np.mean([answer.usd for answer in answers])) if answers else 0.0
-    return Trial(
-        candidate=order.candidate,
-        name=candidate.name,
-        dataset=order.dataset,
-        split=order.split,
-        suite=order.suite,
-        n_items=len(examples),
-        n_failed=sum(item.prediction is None for item in scored),
-        answers=vault.put(to_parquet(answers_to_table([example.id for example in examples], answers))),
-        metrics=measure_all(task, scored, scope, order.confidence),
-        slices=_slices(task, examples, scored, scope, order.confidence),
-        measurements=Measurements(
-            p50_ms=1000 * float(np.quantile(latencies, 0.5)),
-            p95_ms=1000 * float(np.quantile(latencies, 0.95)),
-            memory_mb=0.0,
-            tokens_in=sum(answer.tokens_in for answer in answers),
-            tokens_out=sum(answer.tokens_out for answer in answers),
-            usd_per_1000=1000 * (mean_usd + float(np.mean(latencies)) * order.usd_per_hour / 3600),
-            seconds=time.monotonic() - begun,
-        ),
+    subject = subject_of(vault, order)
+    progress(0, subject.table.height, "loading")
+    tally, heard = _tally(order, workplace, subject), Heard(subject.repeats)
+    meter, whom = Meter(workplace.allowance), answering_id(vault, order.candidate)
+    with Responses(workplace.responses) as responses:
+        purse = members.Purse(responses, meter, workplace.cycle, subject.repeats)
+        context = Context(
+            purse=purse,
+            whom=whom,
+            open=lambda: members.load(vault, order.candidate, purse),
+            total=subject.table.height * subject.repeats,
+            progress=progress,
+        )
+        clock = Clock(responses, whom, _probes(order, subject))
+        with closing(Answering(context)) as answering:
+            clock.before(answering)
+            for examples, answers in answered(answering, order, subject, heard):
+                tally.add(read(subject.task, examples, answers, subject.scope))
+            heard.check(subject.candidate.name)
+            latencies = clock.after(answering, heard.seconds)
+    measurements = Measurements(
+        p50_ms=1000 * float(np.quantile(latencies, 0.5)),
+        p95_ms=1000 * float(np.quantile(latencies, 0.95)),
+        memory_mb=clock.memory_mb,
+        tokens_in=heard.tokens_in,
+        tokens_out=heard.tokens_out,
+        usd_per_1000=1000 * (heard.mean_usd + float(np.mean(latencies)) * order.usd_per_hour / 3600),
+        seconds=time.monotonic() - begun,
+        n_cached=answering.n_cached,
+        usd_spent=meter.usd,
     )
-
-
-def examples_of(vault: Vault, order: TrialOrder) -> list[Example]:
-    """Return the examples of an order, as its suite changes them, in the order in which they are answered."""
-    if order.split == "train" or order.split == "validation":  # noqa: PLR1714, so that mypy narrows the type
-        found = read_for_selection(vault, order.dataset, order.split)
-    else:
-        found = read_for_evaluation(vault, order.dataset, order.split)
-    chosen = sample(found, order.max_items, order.seed)
-    if order.suite == CLEAN:
-        return chosen
-    suite: Suite = plugins.get("suites", order.suite)
-    return suite.change(chosen, order.seed)
+    return _trial(order, subject, tally, vault.put(to_parquet(heard.table())), measurements)
 
 
 def request_for(task: str, text: str) -> Request:
@@ -134,53 +130,77 @@ def request_for(task: str, text: str) -> Request:
     return Request(text=turns[-1].content if turns else "", messages=turns)
 
 
-def answer_all(model: Model, examples: Sequence[Example], task: str, path: Path, progress: Progress) -> list[Said]:
-    """Return one line an example, in order; those that the journal has are not asked for again."""
-    with Journal(path, Said) as journal:
-        known = {line.example: line for line in journal.read()}
-        waiting = [example for example in examples if example.id not in known]
-        for start in range(0, len(waiting), model.batch_size):
-            progress(len(examples) - len(waiting) + start, len(examples), "answering")
-            batch = waiting[start : start + model.batch_size]
-            begun = time.perf_counter()
-            answers = model.answer([request_for(task, example.input) for example in batch])
-            each = (time.perf_counter() - begun) / len(batch)
-            lines = [Said(example.id, answer, each) for example, answer in zip(batch, answers, strict=True)]
-            journal.append([line for line in lines if not line.answer.error])  # what failed is asked again
-            known |= {line.example: line for line in lines}
-    progress(len(examples), len(examples), "answered")
-    return [known[example.id] for example in examples]
+def subject_of(vault: Vault, order: TrialOrder) -> Subject:
+    """Return whom and what an order names, read from the vault."""
+    candidate = vault.get_value(order.candidate, Candidate)
+    task: Task = plugins.get("tasks", candidate.task)
+    table = split_for_trial(vault, order.dataset, order.split, order.max_items, order.seed)
+    references = task.labels(list(set(table.values("reference"))))
+    slices = large_slices(map(msgspec.json.Decoder(dict[str, str]).decode, table.values("slices")))
+    return Subject(
+        candidate=candidate,
+        task=task,
+        table=table,
+        scope=wide_scope(references, candidate.labels, order.out_of_scope, slices),
+        repeats=order.repeats if order.repeats > 1 and draws_at_random(vault, order.candidate) else 1,
+    )
 
 
-def _latencies(model: Model, examples: Sequence[Example], task: str, said: Sequence[Said]) -> list[float]:
-    """Return seconds a request, one at a time and warm."""
-    if model.batch_size == 1 and len(said) > WARM_UP:
-        return [line.seconds for line in said[WARM_UP:]]
-    probes = [request_for(task, example.input) for example in examples[:PROBES]]
-    times = []
-    for place, probe in enumerate([*probes[:WARM_UP], *probes]):
-        begun = time.perf_counter()
-        model.answer([probe])
-        if place >= WARM_UP:
-            times.append(time.perf_counter() - begun)
-    return times or [0.0]
+def _tally(order: TrialOrder, workplace: Workplace, subject: Subject) -> Tally:
+    task = subject.candidate.task
+    around = Surroundings(task, subject.scope.labels, workplace.folder, workplace.responses)
+    metrics = metrics_of(task, order.metrics, around)
+    return Tally(metrics, subject.scope, blocks_for(subject.table.column("group")), order.confidence, subject.repeats)
 
 
-def _slices(
-    task: Task, examples: Sequence[Example], scored: Sequence[Scored], scope: Scope, confidence: float
-) -> dict[str, tuple[MetricValue, ...]]:
-    """Return the metrics of every slice with enough examples to say something."""
-    members: dict[str, list[Scored]] = {}
-    for example, item in zip(examples, scored, strict=True):
-        for column, value in example.slices.items():
-            members.setdefault(f"{column}={value}", []).append(item)
-    return {
-        name: measure_all(task, items, scope, confidence)
-        for name, items in sorted(members.items())
-        if len(items) >= SMALLEST_SLICE
-    }
+def _changed(order: TrialOrder, examples: list[Example]) -> list[Example]:
+    """Return examples as the order's suite changes them, which it does one by one."""
+    if order.suite == CLEAN:
+        return examples
+    suite: Suite = plugins.get("suites", order.suite)
+    return suite.change(examples, order.seed)
 
 
-def with_memory(trial: Trial, memory_mb: float) -> Trial:
-    """Return the trial with the memory that its process took."""
-    return msgspec.structs.replace(trial, measurements=msgspec.structs.replace(trial.measurements, memory_mb=memory_mb))
+def _probes(order: TrialOrder, subject: Subject) -> Asks:
+    first = _changed(order, subject.table.head(PROBES + WARM_UP))
+    return [(request_for(subject.candidate.task, example.input), 0) for example in first]
+
+
+def answered(
+    answering: Answering, order: TrialOrder, subject: Subject, heard: Heard
+) -> Iterator[tuple[list[Example], list[Answer]]]:
+    """Yield chunks of examples, each as often as it is asked, with their answers; `heard` keeps these."""
+    open_: deque[list[Example]] = deque()
+
+    def asks() -> Iterator[Asks]:
+        for examples in subject.table.chunks(max(1, CHUNK // subject.repeats)):
+            repeated = [example for example in _changed(order, examples) for _ in range(subject.repeats)]
+            open_.append(repeated)
+            yield [
+                (request_for(subject.candidate.task, example.input), place % subject.repeats)
+                for place, example in enumerate(repeated)
+            ]
+
+    for said in answering.answers(asks()):
+        examples = open_.popleft()
+        yield examples, heard.add(examples, said)
+
+
+def _trial(order: TrialOrder, subject: Subject, tally: Tally, answers: Id, measurements: Measurements) -> Trial:
+    return Trial(
+        candidate=order.candidate,
+        name=subject.candidate.name,
+        dataset=order.dataset,
+        split=order.split,
+        suite=order.suite,
+        n_items=subject.table.height,
+        n_failed=tally.n_failed,
+        answers=answers,
+        metrics=tally.metrics(),
+        slices=tally.slices(),
+        measurements=measurements,
+        repeats=subject.repeats,
+        variance=tally.variance(),
+        abstention=tally.abstention(),
+        remarks=tally.remarks(),
+    )

@@ -6,7 +6,7 @@ import numpy as np
 
 from lifeloop.core.progress import Progress
 from lifeloop.models import linear
-from lifeloop.models.encoder import open_encoder
+from lifeloop.models.encoder import shared_encoder
 from lifeloop.training.calibration import temperature
 from lifeloop.training.features import full_head, known
 from lifeloop.training.trainer import Decided, Materials
@@ -23,7 +23,7 @@ class EncoderHeadTrainer:
         from sklearn.linear_model import LogisticRegression
 
         settings = materials.settings
-        encoder = open_encoder(settings.model, settings.max_tokens, "candidates.model")
+        encoder = shared_encoder(settings.model, settings.max_tokens, "candidates.model")
         vectors = encoder.encode([example.input for example in materials.train], progress)
         progress(0, 0, "fitting the head")
         solver = LogisticRegression(C=settings.c, max_iter=300, tol=1e-5)

@@ -46,7 +46,7 @@ class FinetuneTrainer:
     """Adaptation "finetune", of candidates of kind "encoder"."""
 
     settings = Settings
-    version = "1"
+    version = "2"
 
     def build(self, materials: Materials, folder: Path, progress: Progress) -> Decided:
         """Write the tuned encoder and its head."""
@@ -54,9 +54,6 @@ class FinetuneTrainer:
             raise ModelError("there is no parent to start from", where="candidates", fix='write parent = "NAME"')
         if materials.parent_settings.get("model") is None or not (materials.parent / linear.WEIGHTS).exists():
             raise ModelError("its parent is no encoder", where="candidates", fix='name a parent with kind = "encoder"')
-        import torch
-
-        torch.manual_seed(materials.seed)
         tuned = materials.parent / TUNED
         encoder = open_encoder(
             materials.parent_settings["model"],
@@ -64,6 +61,9 @@ class FinetuneTrainer:
             "candidates.model",
             tuned if tuned.exists() else None,
         )
+        import torch  # after the encoder, which says how threads wait before torch is there
+
+        torch.manual_seed(materials.seed)
         head = _head(materials.parent).to(encoder.device)
         _freeze(encoder, materials.settings.frozen_layers)
         _train(encoder, head, materials, progress)

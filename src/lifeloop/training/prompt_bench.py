@@ -88,7 +88,8 @@ class Bench:
             )
         self.materials = materials
         self.task: Task = plugins.get("tasks", materials.task)
-        self.metric: Metric = self.task.metrics.get(materials.metric) or next(iter(self.task.metrics.values()))
+        known = materials.scoring or self.task.metrics.get(materials.metric)
+        self.metric: Metric = known or next(iter(self.task.metrics.values()))
         self.prompt = materials.prompt or prompting.PLAIN
         self.calls, self.usd, self.tokens = 0, 0.0, 0
         self.tried: list[Tried] = []
@@ -243,8 +244,11 @@ class Bench:
     def counted(self, answers: list[Answer], *, own: bool = True) -> list[Answer]:
         """Return answers after writing down what they took; `own` says whether the candidate's own model gave them."""
         self.calls += len(answers) if own else 0
-        self.usd += sum(answer.usd for answer in answers)
-        self.tokens += sum(answer.tokens_in + answer.tokens_out for answer in answers)
+        usd = sum(answer.usd for answer in answers)
+        tokens = sum(answer.tokens_in + answer.tokens_out for answer in answers)
+        self.usd += usd
+        self.tokens += tokens
+        self.materials.pay(usd, tokens)
         return answers
 
     def _tell(self, variant: Variant) -> None:

@@ -3,6 +3,7 @@
 A trainer never sees the test and guard splits: there is no field to hand them over in.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +12,11 @@ from msgspec import Struct
 from lifeloop.core.candidates import Answer, Prompt
 from lifeloop.core.data import Example
 from lifeloop.core.progress import Progress
+from lifeloop.tasks.task import Metric
+
+
+def unmetered(usd: float, tokens: int) -> None:
+    """Pay for answers where no budget is kept."""
 
 
 class MemberAnswers(Struct, frozen=True):
@@ -44,6 +50,10 @@ class Materials(Struct, frozen=True):
     """The label that means "none of the others", or ""."""
     metric: str = ""
     """For what is adapted or composed: the brief's first objective, which it is to make good."""
+    scoring: Metric | None = None
+    """That metric, where it is one that the brief declares; else the task has it."""
+    pay: Callable[[float, int], None] = unmetered
+    """Called with the USD and the tokens that an endpoint was paid; raises ModelError where the budget is used up."""
 
 
 class Decided(Struct, frozen=True):

@@ -1,0 +1,79 @@
+"""Responses as the cache holds them: keys from requests, answers to bytes and back.
+
+A key is a hash of whom is asked (`models.answering_id`), of what, and of the how-manieth time.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from lifeloop.core.candidates import Answer, Request
+from lifeloop.core.content import Id
+from lifeloop.store.responses import Responses
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Said(Struct, frozen=True, gc=False):
+    """One answer, and the seconds it took."""
+
+    answer: Answer
+    seconds: float
+
+
+class Clocked(Struct, frozen=True):
+    """What was measured of a candidate once, and holds for its later trials."""
+
+    seconds: tuple[float, ...]
+    """Of each probe, one request at a time."""
+    memory_mb: float
+    one_by_one: bool
+    """Whether it answers one request at a time anyway, so that each answer's own seconds are its latency."""
+
+
+_decode_said = msgspec.msgpack.Decoder(Said).decode
+_decode_clocked = msgspec.msgpack.Decoder(Clocked).decode
+
+
+def key_of(whom: Id, request: Request, repeat: int = 0) -> bytes:
+    """Return the key of a request to a candidate."""
+    digest = hashlib.blake2b(bytes.fromhex(whom), digest_size=16)
+    digest.update(_encode((request, repeat)))
+    return digest.digest()
+
+
+def encoded(said: Said) -> bytes:
+    """Return an answer as the cache holds it."""
+    return _encode(said)
+
+
+def known(responses: Responses, keys: Sequence[bytes]) -> dict[bytes, Said]:
+    """Return the answers that the cache holds. One that another version wrote and cannot be read is asked for again."""
+    found = {}
+    for key, value in responses.get(keys).items():
+        try:
+            found[key] = _decode_said(value)
+        except msgspec.MsgspecError:
+            continue
+    return found
+
+
+def clocked(responses: Responses, whom: Id) -> Clocked | None:
+    """Return what an earlier trial measured of a candidate, or None."""
+    key = _clock_key(whom)
+    value = responses.get([key]).get(key)
+    try:
+        return _decode_clocked(value) if value else None
+    except msgspec.MsgspecError:
+        return None
+
+
+def keep_clocked(responses: Responses, whom: Id, measured: Clocked) -> None:
+    """Keep what was measured of a candidate."""
+    responses.put([(_clock_key(whom), _encode(measured))])
+
+
+def _clock_key(whom: Id) -> bytes:
+    return hashlib.blake2b(bytes.fromhex(whom), digest_size=16, person=b"clock").digest()
