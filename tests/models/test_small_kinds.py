@@ -46,7 +46,8 @@ def test_the_majority_says_the_same_to_all():
 
 
 def test_a_head_answers_with_the_largest_logit_and_its_softmax():
-    answers = linear.answers(np.array([[0.0, np.log(3)], [1000.0, 0.0], [0.0, -1e4]]), ("a", "b"))
+    logits = np.array([[0.0, np.log(3)], [1000.0, 0.0], [0.0, -1e4]])
+    answers = linear.answers(linear.softmax(logits), ("a", "b"))
     assert [answer.output for answer in answers] == ["b", "a", "a"]
     assert [answer.confidence for answer in answers] == pytest.approx([0.75, 1.0, 1.0])
 

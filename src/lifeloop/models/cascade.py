@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
+import numpy as np
 from msgspec import Meta, Struct
 
 from lifeloop.core.candidates import Answer, Candidate, Estimate, Machine, Request
-from lifeloop.core.data import Profile
+from lifeloop.core.data import Example, Profile
 from lifeloop.core.errors import ModelError
+from lifeloop.models.losses import Floats, qualities
 from lifeloop.models.model import Model, whole
+from lifeloop.tasks.task import Scope, Task
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,6 +26,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Names of two or more candidates, the cheapest first."""
     threshold: float | None = None
     """Least confidence at which a member's answer stands; left out, it is chosen on validation."""
+    risk: Annotated[float, Meta(gt=0.0, lt=1.0)] | None = None
+    """Share of the requests that may be answered worse than the last member would have; the threshold is then the
+    cheapest that keeps it. Left out, the threshold is the one with the best score."""
+    risk_on: str = ""
+    """What may go wrong, in words; training writes it."""
+    validation_risk: float | None = None
+    """The share that went wrong on validation at the threshold; training writes it."""
 
 
 class Cascade:
@@ -72,6 +82,25 @@ class Cascade:
         """Close the members."""
         for member in self._members:
             member.close()
+
+
+def losses(
+    task: Task,
+    examples: Sequence[Example],
+    answers: Sequence[Answer],
+    last: Sequence[Answer],
+    scope: Scope,
+    metric: str = "",
+) -> Floats:
+    """Return by how much a cascade's own answers were worse than its last member's: (n_counted,), in [0, 1].
+
+    `last` holds that member's answers to the same examples; `metric` is the brief's first objective. Examples to which
+    it does not apply are not counted.
+    """
+    own, other = (qualities(task, examples, said, scope, metric) for said in (answers, last))
+    lost = np.maximum(other - own, 0.0)
+    counted: Floats = lost[~np.isnan(lost)]
+    return counted
 
 
 class CascadeKind:

@@ -3,13 +3,16 @@
 The encoder is as published, or fine-tuned, in which case its weights lie beside the head.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from lifeloop.core.candidates import Answer, Candidate, Estimate, Machine, Request
 from lifeloop.core.data import Profile
@@ -52,10 +55,14 @@ class Encoder:
 
     def answer(self, requests: Sequence[Request]) -> list[Answer]:
         """Return the likeliest label of each text."""
+        return linear.answers(self.probabilities(requests), self._labels)
+
+    def probabilities(self, requests: Sequence[Request]) -> NDArray[np.float32]:
+        """Return the probability of every label for each text: (n, n_labels)."""
         if not requests:  # the tokeniser wants a text at least
-            return []
-        vectors = self._encoder.encode([request.text for request in requests])
-        return linear.answers(vectors @ self._weights.T + self._bias, self._labels)
+            return np.zeros((0, len(self._labels)), dtype=np.float32)
+        vectors = self._encoder.recall([request.text for request in requests])
+        return linear.softmax(vectors @ self._weights.T + self._bias)
 
     def stream(self, request: Request) -> Iterator[str | Answer]:
         """Yield the label, then the answer."""
@@ -66,12 +73,29 @@ class Encoder:
 
 
 def open_encoder(model: str, max_tokens: int, where: str, tuned: Path | None = None) -> "SentenceEncoder":
-    """Return the encoder that a setting names, or the tuned one. Raises ModelError where torch is not installed."""
+    """Return the encoder that a setting names, or the tuned one, for its caller alone to read or to tune.
+
+    Raises ModelError where torch is not installed, and where the weights cannot be loaded.
+    """
+    opened: SentenceEncoder = _code(where).SentenceEncoder(tuned or find_safetensors(model, where), max_tokens, where)
+    return opened
+
+
+def shared_encoder(model: str, max_tokens: int, where: str, tuned: Path | None = None) -> "SentenceEncoder":
+    """Return the same, but the one that other candidates of this process read too: nobody may tune it."""
+    opened: SentenceEncoder = _code(where).shared(tuned or find_safetensors(model, where), max_tokens, where)
+    return opened
+
+
+def _code(where: str) -> ModuleType:
+    # Threads that wait for each other by spinning take twice the time on a machine that is a little busy. Read by the
+    # library once, when it is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        from lifeloop.models.transformers_encoder import SentenceEncoder
+        from lifeloop.models import transformers_encoder
     except ModuleNotFoundError as error:
         raise ModelError(f"{error.name} is not installed", where=where, fix="pip install 'lifeloop[local]'") from None
-    return SentenceEncoder(tuned or find_safetensors(model, where), max_tokens, where)
+    return transformers_encoder
 
 
 class EncoderKind:
@@ -86,7 +110,7 @@ class EncoderKind:
         assert folder is not None, "the trainer of this kind always writes a folder"
         settings = msgspec.convert(candidate.settings, Settings)
         tuned = folder / TUNED if (folder / TUNED).exists() else None
-        encoder = open_encoder(settings.model, settings.max_tokens, f"candidates.{candidate.name}.model", tuned)
+        encoder = shared_encoder(settings.model, settings.max_tokens, f"candidates.{candidate.name}.model", tuned)
         weights, bias = linear.load_head(folder)
         return Encoder(encoder, weights, bias, candidate.labels)
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from lifeloop.core.candidates import Answer, Candidate, Estimate, Machine, Request
 from lifeloop.core.data import Profile
@@ -62,13 +63,17 @@ class Features:
 
     def answer(self, requests: Sequence[Request]) -> list[Answer]:
         """Return the likeliest label of each text."""
+        return linear.answers(self.probabilities(requests), self._labels)
+
+    def probabilities(self, requests: Sequence[Request]) -> NDArray[np.float32]:
+        """Return the probability of every label for each text: (n, n_labels)."""
         from scipy.sparse import hstack
 
         if not requests:  # scikit-learn wants a row at least
-            return []
+            return np.zeros((0, len(self._labels)), dtype=np.float32)
         texts = [request.text for request in requests]
         counts = hstack([vectoriser.transform(texts) for vectoriser in self._vectorisers], format="csr")
-        return linear.answers(np.asarray(counts @ self._weights.T + self._bias), self._labels)
+        return linear.softmax(np.asarray(counts @ self._weights.T + self._bias))
 
     def stream(self, request: Request) -> Iterator[str | Answer]:
         """Yield the label, then the answer."""

@@ -26,11 +26,14 @@ def load_head(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return np.load(folder / WEIGHTS, allow_pickle=False), np.load(folder / BIAS, allow_pickle=False)
 
 
-def answers(logits: NDArray[np.float32], labels: Sequence[str]) -> list[Answer]:
-    """Return for each row of logits (n, n_labels) the label of the largest, with its softmax probability."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    probabilities = np.exp(shifted)
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probabilities that logits (n, n_labels) stand for, row by row."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def answers(probabilities: NDArray[np.float32], labels: Sequence[str]) -> list[Answer]:
+    """Return for each row of probabilities (n, n_labels) the label of the largest, as sure as that."""
     best = probabilities.argmax(axis=1)
     return [
         Answer(output=labels[index], confidence=float(row[index]))

@@ -1,12 +1,14 @@
 """A transformer encoder that turns texts into vectors: mean of the token states, scaled to unit length.
 
-Plain transformers, sorted by length and batched by tokens, so that little time goes into padding.
+Plain transformers, sorted by length and batched by tokens, so that little time goes into padding. Candidates that only
+read an encoder share one (`shared`); what changes its weights opens its own.
 """
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -41,6 +43,7 @@ class SentenceEncoder:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.body.to(self.device)
         self.max_tokens = min(max_tokens, int(self.body.config.max_position_embeddings))
+        self._latest: dict[str, NDArray[np.float32]] = {}
 
     @property
     def width(self) -> int:
@@ -87,7 +90,35 @@ class SentenceEncoder:
                 progress(min(start, len(order)), len(order), "encoding")
         return vectors.numpy()
 
+    def recall(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return what `encode` does; texts that the latest call was asked for too are not encoded again.
+
+        The parts of a composed candidate are asked the same texts one after the other. Whoever tunes the encoder
+        calls `encode`. Threads may share it: what is kept is replaced whole, never changed.
+        """
+        latest = self._latest
+        if any(text not in latest for text in texts):
+            latest = dict(zip(texts, self.encode(texts), strict=True))
+            self._latest = latest
+        return np.stack([latest[text] for text in texts])
+
     def save(self, folder: Path) -> None:
         """Write weights (safetensors), configuration and tokeniser."""
         self.body.save_pretrained(folder)
         self.tokeniser.save_pretrained(folder)
+
+
+_OPEN: WeakValueDictionary[tuple[Path, int], SentenceEncoder] = WeakValueDictionary()
+"""Encoders that some candidate of this process holds, and no longer than that."""
+
+
+def shared(folder: Path, max_tokens: int, where: str) -> SentenceEncoder:
+    """Return the encoder in a folder, the very one that others of this process read, if any does. Nobody may tune it.
+
+    Raises ModelError as opening one does.
+    """
+    key = (folder.resolve(), max_tokens)
+    found = _OPEN.get(key)
+    if found is None:
+        found = _OPEN[key] = SentenceEncoder(folder, max_tokens, where)
+    return found
