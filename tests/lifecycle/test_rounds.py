@@ -76,7 +76,7 @@ class Ground:
         track = Track(
             metrics=plugins.get("tasks", "classify").metrics,
             fingerprints={},
-            terms=Terms((ACCURACY,), direction, 0.01, "", self.field.made.get(baseline, "")),
+            terms=Terms((ACCURACY,), {"accuracy": direction}, 0.01, "", self.field.made.get(baseline, "")),
             order=ComparisonOrder(0.95, "", 0),
             n_items=N,
         )

@@ -2,15 +2,19 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from verdict_scene import standing
+from verdict_scene import share, standing
 
 from lifeloop.core.brief import Objective
 from lifeloop.core.errors import ModelError
 from lifeloop.core.evidence import Elimination, Leaderboard, Standing
-from lifeloop.stages.explore import Terms, contenders, rank
+from lifeloop.stages.explore import Terms, contenders, may_win_otherwise, rank
 
 ACCURACY = Objective("accuracy", target=0.9)
 FAST = Objective("p95_ms", target=50.0)
+
+
+def ways(direction: str = "max") -> dict[str, str]:
+    return {"accuracy": direction, "out_of_scope_recall": "max", "p95_ms": "min"}
 
 
 def ranked(
@@ -21,7 +25,7 @@ def ranked(
     champion: str = "",
     baseline: str = "",
 ) -> Leaderboard:
-    return rank(standings, Terms(objectives, direction, margin, f"id of {champion}", f"id of {baseline}"))
+    return rank(standings, Terms(objectives, ways(direction), margin, f"id of {champion}", f"id of {baseline}"))
 
 
 def out(name: str, accuracy: float, leader: str = "a") -> Standing:
@@ -83,7 +87,7 @@ def test_one_that_misses_an_operational_target_is_passed_over():
     slow, quick = standing("slow", 0.95, p95_ms=51.0), standing("quick", 0.8, p95_ms=50.0)
     board = ranked(slow, quick, objectives=(ACCURACY, FAST))
     assert board.challenger == "id of quick"
-    assert "1 passed over for missing an operational target" in board.reason
+    assert "1 passed over for missing another target" in board.reason
     assert names(board) == ["slow", "quick"]
 
 
@@ -139,12 +143,39 @@ def test_where_only_eliminated_ones_are_left_nothing_can_be_ranked():
 
 def test_contenders_are_those_that_may_become_the_challenger_best_first():
     slow, floor = standing("slow", 0.95, p95_ms=80.0), standing("floor", 0.99)
-    terms = Terms((ACCURACY, FAST), "max", 0.01, champion="", baseline="id of floor")
+    terms = Terms((ACCURACY, FAST), ways(), 0.01, champion="", baseline="id of floor")
     found = contenders([floor, standing("b", 0.7), slow, standing("a", 0.8), standing("broken", None)], terms)
     assert [each.name for each in found] == ["a", "b"]
     assert [each.name for each in contenders([floor, slow], terms)] == ["slow"]
     assert [each.name for each in contenders([floor], terms)] == ["floor"]
     assert contenders([standing("broken", None)], terms) == []
+
+
+RECALL = Objective("out_of_scope_recall", target=0.6)
+
+
+def with_recall(name: str, accuracy: float, right: int, n: int = 100) -> Standing:
+    found = standing(name, accuracy)
+    metrics = (*found.trial.metrics, share("out_of_scope_recall", right, n))
+    return msgspec.structs.replace(found, trial=msgspec.structs.replace(found.trial, metrics=metrics))
+
+
+def test_one_that_misses_another_quality_target_is_passed_over_where_another_reaches_it():
+    careful, sure = with_recall("careful", 0.93, 75), with_recall("sure", 0.97, 50)
+    board = ranked(careful, sure, objectives=(ACCURACY, RECALL))
+    assert (board.challenger, names(board)) == ("id of careful", ["sure", "careful"])
+    assert "1 passed over for missing another target" in board.reason
+    assert ranked(sure, objectives=(ACCURACY, RECALL)).challenger == "id of sure"
+
+
+@pytest.mark.parametrize(
+    ("leaders", "own", "stays"),
+    [((80, 100), 90, False), ((8, 10), 90, True), ((8, 10), 70, False), ((2, 10), 1, False)],
+)
+def test_who_looks_better_on_a_target_that_the_leader_may_miss_is_not_ruled_out(leaders, own, stays):
+    terms = Terms((ACCURACY, RECALL), ways(), 0.01, "", "")
+    leader = with_recall("leader", 0.97, *leaders)
+    assert may_win_otherwise(with_recall("other", 0.8, own), leader, terms) is stays
 
 
 boards = st.lists(

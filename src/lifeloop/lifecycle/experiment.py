@@ -67,7 +67,7 @@ def experiment(
         _attempt(scene, name, n_items)
     terms = explore.Terms(
         objectives=brief.objectives,
-        direction=directions(brief)[brief.primary.metric],
+        directions=directions(brief),
         margin=brief.gate.margin,
         champion=champion.candidate if champion else "",
         baseline=made.get(baseline_name(brief), ""),

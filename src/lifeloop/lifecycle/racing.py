@@ -151,6 +151,8 @@ def _elimination(
     runner: Runner, field: Field, track: Track, rules: race.Rules, name: str, leader: str
 ) -> Elimination | None:
     """Return the elimination of a candidate, or None where it stays in, or where the metric applies to no example."""
+    if explore.may_win_otherwise(field.standing(name), field.standing(leader), track.terms):
+        return None
     pair = (field.tried[name].value, field.tried[leader].value)
     metric = track.terms.objectives[0].metric
     found = compare.paired_values(runner.vault, track.metrics, metric, *pair, track.order)

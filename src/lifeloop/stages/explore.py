@@ -13,15 +13,15 @@ from lifeloop.core.content import Id
 from lifeloop.core.errors import ModelError
 from lifeloop.core.evidence import OPERATIONAL, Direction, Leaderboard, Standing
 
-VERSION = "2"
+VERSION = "3"
 
 
 class Terms(Struct, frozen=True):
     """What candidates are ranked by, and who is no challenger."""
 
     objectives: tuple[Objective, ...]
-    direction: Direction
-    """Of the first objective."""
+    directions: dict[str, Direction]
+    """Of each objective's metric."""
     margin: float
     champion: Id
     """"" where nothing is in production."""
@@ -60,12 +60,34 @@ def rank(standings: Sequence[Standing], terms: Terms) -> Leaderboard:
 def contenders(standings: Sequence[Standing], terms: Terms) -> list[Standing]:
     """Return those that may become the challenger, best first; empty where none has the first objective's metric.
 
-    They are neither the champion nor the baseline, and miss no operational target (latency, memory, cost), where there
-    are such; a race takes its leader from them, so that whoever eliminates another could stand in its place.
+    They are neither the champion nor the baseline, and miss none of the other objectives' targets on validation; where
+    there are no such, none of the operational ones (latency, memory, cost). A race takes its leader from them, so that
+    whoever eliminates another could stand in its place.
     """
     tried = [standing for standing in standings if _value(standing, terms.objectives[0].metric) is not None]
     eligible = _eligible(_ordered(tried, terms), terms)
-    return [standing for standing in eligible if not _misses(standing, terms.objectives)] or eligible
+    others = terms.objectives[1:]
+    operational = [objective for objective in others if objective.metric in OPERATIONAL]
+    for objectives in (others, operational):
+        if pool := [standing for standing in eligible if not _misses(standing, objectives, terms)]:
+            return pool
+    return eligible
+
+
+def may_win_otherwise(standing: Standing, leader: Standing, terms: Terms) -> bool:
+    """Return whether a candidate looks better than the leader on another quality target that the leader is not yet
+    shown to reach: then being worse on the first objective does not rule it out.
+    """
+    for objective in terms.objectives[1:]:
+        found = leader.trial.metric(objective.metric) if leader.trial else None
+        own = _value(standing, objective.metric)
+        if objective.target is None or objective.metric in OPERATIONAL or found is None or own is None:
+            continue
+        turn = _turn(objective.metric, terms)
+        worst = min(turn * found.low, turn * found.high)
+        if worst < turn * objective.target and turn * own > turn * found.value:
+            return True
+    return False
 
 
 def _eligible(ordered: Sequence[Standing], terms: Terms) -> list[Standing]:
@@ -81,7 +103,11 @@ def _ordered(standings: Sequence[Standing], terms: Terms) -> list[Standing]:
 
 def sign(terms: Terms) -> float:
     """Return what turns values of the first objective so that more is better: 1 or -1."""
-    return 1.0 if terms.direction == "max" else -1.0
+    return _turn(terms.objectives[0].metric, terms)
+
+
+def _turn(metric: str, terms: Terms) -> float:
+    return 1.0 if terms.directions[metric] == "max" else -1.0
 
 
 def _value(standing: Standing, metric: str) -> float | None:
@@ -104,10 +130,10 @@ def _rounded(usd: float) -> float:
     return float(f"{usd:.1e}")
 
 
-def _misses(standing: Standing, objectives: Sequence[Objective]) -> bool:
+def _misses(standing: Standing, objectives: Sequence[Objective], terms: Terms) -> bool:
     for objective in objectives:
-        value = _value(standing, objective.metric) if objective.metric in OPERATIONAL else None
-        if value is not None and objective.target is not None and value > objective.target:
+        value, turn = _value(standing, objective.metric), _turn(objective.metric, terms)
+        if value is not None and objective.target is not None and turn * value < turn * objective.target:
             return True
     return False
 
@@ -115,7 +141,7 @@ def _misses(standing: Standing, objectives: Sequence[Objective]) -> bool:
 def _reason(
     chosen: Standing, best: Standing, close: Sequence[Standing], metric: str, margin: float, passed_over: int
 ) -> str:
-    tail = f" {passed_over} passed over for missing an operational target." if passed_over else ""
+    tail = f" {passed_over} passed over for missing another target." if passed_over else ""
     if chosen is best and len(close) == 1:
         return f"best {metric} on validation, by more than the margin of {margin:g}.{tail}"
     if chosen is best:

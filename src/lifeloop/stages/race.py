@@ -12,7 +12,7 @@ from lifeloop.core.evidence import Elimination
 from lifeloop.stats import sequential
 from lifeloop.tasks.task import Floats
 
-VERSION = "1"
+VERSION = "2"
 SHARE, FEWEST, GROWTH = 1 / 32, 50, 2
 """The first round has this share of the examples, but no fewer than so many; each further round so many times more.
 Growing slower would save few calls more, and load the models more often: benchmarks/racing.py."""
