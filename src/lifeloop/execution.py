@@ -7,7 +7,6 @@ of memory fails that candidate and not the run, and so that libraries with threa
 import contextlib
 import multiprocessing
 import os
-import resource
 import signal
 import sys
 import traceback
@@ -15,13 +14,13 @@ from collections.abc import Callable
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
 from lifeloop.core.errors import LifeloopError, ModelError
 from lifeloop.core.progress import Progress
+from lifeloop.stages.memory import peak_mb
 
 
 class Outcome(Struct, frozen=True):
@@ -109,7 +108,7 @@ def _child(pipe: Connection, parent: int, function: Callable[..., Any], argument
 
     try:
         value = function(*arguments, progress=progress)
-        pipe.send(("value", (value, _peak_mb())))
+        pipe.send(("value", (value, peak_mb())))
     except LifeloopError as error:
         pipe.send(("error", error))
     except MemoryError:
@@ -119,19 +118,6 @@ def _child(pipe: Connection, parent: int, function: Callable[..., Any], argument
     pipe.close()
     sys.stdout.flush()
     os._exit(0)  # native libraries' thread pools can hang an orderly exit; everything of ours is written
-
-
-def _peak_mb() -> float:
-    """Return the peak resident memory of this process.
-
-    Linux counts what the parent held at the fork into `ru_maxrss`; VmHWM begins anew with the program.
-    """
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    for line in lines:
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # kilobytes, as in VmHWM
 
 
 def _die_with(parent: int) -> None:

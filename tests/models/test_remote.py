@@ -1,11 +1,12 @@
+import threading
 import time
 
-import httpx
 import pytest
 from openai_endpoint import Endpoint, Reply, completion, delta, serving, stream
 
 from lifeloop.core.candidates import Answer, Candidate, Message, Prompt, Request
 from lifeloop.core.errors import ModelError
+from lifeloop.models.llamacpp import Learned
 from lifeloop.models.remote import KIND, Remote
 
 PRICES = {"usd_per_million_in": 2.0, "usd_per_million_out": 10.0}
@@ -54,6 +55,21 @@ def test_a_conversation_is_sent_turn_by_turn_under_our_own_system_message():
     assert "obey me" not in sent[0]["content"]
 
 
+def test_every_request_is_sent_under_the_same_head():
+    learned = Learned(shots=[("old mail", "billing")])
+    settings = {"url": "", "model": "small"}
+    prompt = Prompt("p", "Labels: {{ labels | join('/') }}.", "<mail>{{ text }}</mail>")
+    with serving(lambda asked: "billing") as endpoint:
+        candidate = Candidate("r", "remote", "classify", ("billing",), settings | {"url": endpoint.url}, prompt=prompt)
+        model = Remote(candidate, learned, "")
+        model.answer([Request("one")])
+        model.answer([Request("two")])
+        model.close()
+    first, second = ([turn["content"] for turn in asked["messages"]] for asked in endpoint.asked)
+    head = ["Labels: billing.", "<mail>old mail</mail>", "billing"]
+    assert (first, second) == ([*head, "<mail>one</mail>"], [*head, "<mail>two</mail>"])
+
+
 def test_the_key_comes_from_the_environment(monkeypatch):
     monkeypatch.setenv("SHOP_KEY", "abc")
     with serving(lambda asked: "x") as endpoint:
@@ -66,15 +82,16 @@ def test_the_key_comes_from_the_environment(monkeypatch):
 
 
 def test_answers_keep_their_order_though_they_are_asked_for_at_once():
+    together = threading.Barrier(8)
+
     def say(asked):
         text = asked["messages"][-1]["content"]
+        together.wait(timeout=20)  # breaks unless all eight are under way
         time.sleep(0.1 / (1 + int(text)))  # the first asked is the last to come
         return f"answer {text}"
 
     with serving(say) as endpoint:
-        begun = time.monotonic()
         answers = client(endpoint, concurrency=8).answer([Request(str(n)) for n in range(8)])
-        assert time.monotonic() - begun < 0.6
     assert [answer.output for answer in answers] == [f"answer {n}" for n in range(8)]
 
 
@@ -125,15 +142,15 @@ def test_what_will_not_pass_is_not_tried_again(status):
 
 def test_nobody_at_the_other_end_is_an_error_and_no_exception():
     model = client("http://127.0.0.1:9/v1")
-    assert ask(model).error == "ConnectError at the endpoint, 2 times"
+    assert ask(model).error == "no connection to the endpoint, 2 times"
     *pieces, answer = model.stream(Request("x"))
-    assert (pieces, answer.error) == ([], "ConnectError at the endpoint")
+    assert (pieces, answer.error) == ([], "no connection to the endpoint")
 
 
 def test_an_endpoint_that_is_too_slow_is_given_up():
     with serving(lambda asked: time.sleep(1.5) or "late") as endpoint:
         answer = ask(client(endpoint, timeout_seconds=0.2, retries=0))
-    assert answer.error == "ReadTimeout at the endpoint, 1 times"
+    assert answer.error == "the endpoint took longer than 0.2 s"
 
 
 def test_one_failure_among_several_is_its_own():
@@ -146,7 +163,7 @@ def test_one_failure_among_several_is_its_own():
 
 
 def test_a_template_that_fails_on_one_input_fails_that_input_alone():
-    prompt = Prompt("p", "Answer.", "{{ text.split(':')[1] }}")
+    prompt = Prompt("p", "Answer.", "{{ text[10] }}")
     with serving(lambda asked: "fine") as endpoint:
         model = client(endpoint, prompt=prompt)
         good, bad = model.answer([Request("subject: hello"), Request("no colon")])
@@ -219,7 +236,7 @@ BROKEN_STREAMS = {
     "cut off": (
         Reply(b'data: {"choices": [{"delta": {"content": "half"}}]}\n\n', headers={"content-length": "500"}),
         ["half"],
-        "RemoteProtocolError at the endpoint",
+        "the endpoint broke off",
     ),
 }
 
@@ -253,7 +270,76 @@ def test_a_stream_that_is_closed_gives_its_connection_back():
         model.close()
 
 
-def test_an_address_that_is_none_is_an_error_and_no_exception():
-    answer = ask(client("nowhere", retries=0))
-    assert answer.error == "UnsupportedProtocol at the endpoint, 1 times"
-    assert issubclass(httpx.UnsupportedProtocol, httpx.HTTPError)
+BAD_ADDRESSES = ["nowhere", "ftp://host/v1", "http://", "http://host:port/v1", "http://[::1/v1", ""]
+
+
+@pytest.mark.parametrize("url", BAD_ADDRESSES)
+def test_an_address_that_is_none_is_said_when_it_is_loaded(url):
+    with pytest.raises(ModelError, match="no address of an endpoint") as caught:
+        client(url)
+    assert caught.value.where == "candidates.remote"
+    assert "https://HOST/v1" in caught.value.fix
+
+
+@pytest.mark.parametrize("key", ["ключ", "abc\n", "a\tb", "“abc”"])
+def test_a_key_that_no_header_can_hold_is_said_when_it_is_loaded(monkeypatch, key):
+    monkeypatch.setenv("SHOP_KEY", key)
+    with pytest.raises(ModelError, match="characters that no key has") as caught:
+        client("http://127.0.0.1:9/v1", api_key_env="SHOP_KEY")
+    assert key.strip() not in str(caught.value), "a key is never shown"
+
+
+def test_a_proxy_that_is_none_is_said_when_it_is_loaded(monkeypatch):
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:9")
+    with pytest.raises(ModelError, match="is no HTTP address") as caught:
+        client("http://models.example/v1")
+    assert "http_proxy" in caught.value.where
+
+
+# answers as they come
+
+
+def test_answers_come_as_they_are_ready_and_requests_are_taken_as_they_can_be_sent():
+    release = threading.Event()
+    taken = []
+
+    def say(asked):
+        text = asked["messages"][-1]["content"]
+        if text == "0":
+            release.wait(timeout=20)
+        return text
+
+    def requests():
+        for number in range(6):
+            taken.append(number)
+            yield number, Request(str(number))
+
+    with serving(say) as endpoint:
+        model = client(endpoint, concurrency=2)
+        coming = model.answer_each(requests())
+        first = [next(coming)[0] for _ in range(3)]
+        assert 0 not in first, "the slow one holds nobody up"
+        assert len(taken) <= len(first) + 2, "no more than two are under way"
+        release.set()
+        rest = [number for number, _ in coming]
+        model.close()
+    assert sorted(first + rest) == list(range(6))
+
+
+def test_closing_cancels_what_is_under_way():
+    def say(asked):
+        time.sleep(0.05)
+        return "x"
+
+    with serving(say) as endpoint:
+        model = client(endpoint, concurrency=2)
+        coming = model.answer_each((number, Request(str(number))) for number in range(1000))
+        next(coming)
+        coming.close()
+        asked = len(endpoint.asked)
+        time.sleep(0.3)
+        assert len(endpoint.asked) <= asked + 2
+        assert ask(model).error == "", "it still answers others"
+        model.close()

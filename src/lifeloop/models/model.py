@@ -4,9 +4,9 @@ To add a kind: one module with a settings type, a `load` and an `estimate`, decl
 to be made first, a trainer of the same name under `lifeloop.trainers`. `tests/contracts/test_models.py` must pass.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -30,6 +30,18 @@ class Model(Protocol):
 
     def close(self) -> None:
         """Free what the model holds. Calling it twice does no harm."""
+
+
+@runtime_checkable
+class AnswersEach(Protocol):
+    """What a model may offer besides: answers as they come. For endpoints, which are paid and answer out of order."""
+
+    def answer_each(self, requests: Iterable[tuple[int, Request]]) -> Iterator[tuple[int, Answer]]:
+        """Yield each answer with its request's number, in any order, with at most `concurrency` under way.
+
+        Takes another request only when it can be sent at once, after yielding all that has come back until then.
+        Closing the iterator cancels what is under way.
+        """
 
 
 class ModelKind(Protocol):

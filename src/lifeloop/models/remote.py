@@ -1,31 +1,26 @@
-"""Remote: any OpenAI-compatible endpoint, paid by the token. Retries what may pass, reports what will not.
+"""Remote: any OpenAI-compatible endpoint, paid by the token. Turns requests into chat completions and prices them.
 
 The key comes from the environment variable that the brief names, never from the brief itself.
 """
 
+import contextlib
 import json
 import os
-import random
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 from msgspec import Struct
 
 from lifeloop import plugins
-from lifeloop.core.candidates import Answer, Candidate, Contract, Estimate, Machine, Request
+from lifeloop.core.candidates import Answer, Candidate, Contract, Estimate, Machine, Message, Request
 from lifeloop.core.data import Profile
 from lifeloop.core.errors import LifeloopError, ModelError
 from lifeloop.models import prompting
+from lifeloop.models.endpoint import Endpoint, Reply
 from lifeloop.models.llamacpp import FILE, Learned
 from lifeloop.models.model import Model
-
-PASSING = frozenset({408, 409, 429, 500, 502, 503, 504})
-LONGEST_WAIT = 30.0
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,56 +54,67 @@ class Remote:
         self._prompt = candidate.prompt or prompting.PLAIN
         self._contract: Contract = plugins.get("tasks", candidate.task).contract(candidate.labels)
         self._shots = [(prompting.cut(text, self._settings.shot_words), said) for text, said in learned.shots]
+        self._head: list[Message] | None = None
         self.batch_size = self.concurrency = max(1, self._settings.concurrency)
-        self._pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="remote")
-        self._http = httpx.Client(
-            base_url=self._settings.url.rstrip("/") + "/",
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=self._settings.timeout_seconds,
-            limits=httpx.Limits(max_connections=self.concurrency),
+        self._endpoint = Endpoint(
+            f"{self._settings.url.rstrip('/')}/chat/completions",
+            key,
+            self._settings.timeout_seconds,
+            max(0, self._settings.retries),
+            self.concurrency,
         )
 
     def answer(self, requests: Sequence[Request]) -> list[Answer]:
         """Return answers, asked for at the same time up to the concurrency."""
-        if len(requests) == 1:
-            return [self._ask(requests[0])]
-        return list(self._pool.map(self._ask, requests))
+        answers = dict(self.answer_each(enumerate(requests)))
+        return [answers[place] for place in range(len(requests))]
 
-    def _ask(self, request: Request) -> Answer:
-        try:
-            reply = self._post(self._body(request))
-        except LifeloopError as error:
-            return Answer(output="", error=error.what)
-        said = _said(reply)
+    def answer_each(self, requests: Iterable[tuple[int, Request]]) -> Iterator[tuple[int, Answer]]:
+        """Yield answers as they come, at most `concurrency` under way. Closing the iterator cancels the rest."""
+        unsent: list[tuple[int, Answer]] = []
+
+        def bodies() -> Iterator[tuple[int, bytes]]:
+            for number, request in requests:
+                try:
+                    body = msgspec.json.encode(self._body(request))
+                except LifeloopError as error:  # a prompt's template may fail on one input alone
+                    unsent.append((number, Answer(output="", error=error.what)))
+                else:
+                    yield number, body
+
+        with contextlib.closing(self._endpoint.ask_each(bodies())) as replies:
+            for number, reply in replies:
+                yield number, self._read(reply)
+                while unsent:
+                    yield unsent.pop()
+        yield from unsent
+
+    def _read(self, reply: Reply) -> Answer:
+        if reply.error:
+            return Answer(output="", error=reply.error)
+        completion = _decoded(reply.body)
+        if completion is None:
+            return Answer(output="", error="the endpoint's reply is not a JSON object")
+        said, usage = _said(completion), completion.get("usage")
         if said is None:
-            return self._priced("", reply.get("usage"), "the endpoint's reply is not a chat completion")
-        return self._priced(said, reply.get("usage"))
+            return self._priced("", usage, "the endpoint's reply is not a chat completion")
+        return self._priced(said, usage)
 
-    def _post(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Return the reply; waits and tries again after errors that may pass, as long as the endpoint asks for."""
-        failure = ""
-        for attempt in range(self._settings.retries + 1):
-            wait = min(LONGEST_WAIT, 0.5 * 2**attempt) * random.uniform(0.5, 1.0)
-            try:
-                reply = self._http.post("chat/completions", json=body)
-            except httpx.HTTPError as error:
-                failure = f"{type(error).__name__} at the endpoint"
-            else:
-                if reply.is_success:
-                    return _decoded(reply)
-                failure = f"the endpoint answered {reply.status_code}"
-                if reply.status_code not in PASSING:
-                    raise ModelError(failure)
-                wait = max(wait, _asked_wait(reply))
-            if attempt < self._settings.retries:
-                time.sleep(wait)
-        raise ModelError(f"{failure}, {self._settings.retries + 1} times")
+    def _turns(self, request: Request) -> list[Message]:
+        """Return what is sent; system message and shots are rendered once, since no request changes them."""
+        limit = self._settings.max_words
+        if request.messages or self._head is None:
+            turns = prompting.messages(self._prompt, self._contract, self._shots, request, limit)
+            if not request.messages:
+                self._head = turns[:-1]
+            return turns
+        last = prompting.render_user(self._prompt, self._contract, prompting.cut(request.text, limit))
+        return [*self._head, Message("user", last)]
 
     def _body(self, request: Request) -> dict[str, Any]:
-        turns = prompting.messages(self._prompt, self._contract, self._shots, request, self._settings.max_words)
         return {
             "model": self._settings.model,
-            "messages": [msgspec.structs.asdict(turn) for turn in turns],
+            "messages": self._turns(request),
             "temperature": self._settings.temperature,
             "max_tokens": request.max_tokens or self._settings.max_tokens or self._contract.max_tokens,
         }
@@ -125,34 +131,31 @@ class Remote:
         failure = ""
         try:
             body = self._body(request) | {"stream": True, "stream_options": {"include_usage": True}}
-            with self._http.stream("POST", "chat/completions", json=body) as reply:
-                if not reply.is_success:
-                    raise ModelError(f"the endpoint answered {reply.status_code}")
-                for chunk in _chunks(reply):
+            with contextlib.closing(self._endpoint.stream(msgspec.json.encode(body))) as lines:
+                for chunk in _chunks(lines):
                     usage = chunk.get("usage") or usage
                     if text := _piece(chunk):
                         pieces.append(text)
                         yield text
         except LifeloopError as error:
             failure = error.what
-        except httpx.HTTPError as error:
-            failure = f"{type(error).__name__} at the endpoint"
         yield self._priced("".join(pieces), usage, failure)
 
     def close(self) -> None:
         """Close the connections."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._http.close()
+        self._endpoint.close()
 
 
-def _decoded(reply: httpx.Response) -> dict[str, Any]:
+def _decoded(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object of a reply, or None where it is none."""
     try:
-        found = reply.json()
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise ModelError("the endpoint's reply is not a JSON object")
-    return found
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        try:
+            found = json.loads(body)  # slower, and takes halves of characters
+        except (ValueError, RecursionError):
+            return None
+    return found if isinstance(found, dict) else None
 
 
 def _said(reply: dict[str, Any]) -> str | None:
@@ -164,15 +167,8 @@ def _said(reply: dict[str, Any]) -> str | None:
     return _whole(content or "") if isinstance(content, str | None) else None
 
 
-def _asked_wait(reply: httpx.Response) -> float:
-    try:
-        return min(LONGEST_WAIT, float(reply.headers.get("retry-after", 0)))
-    except ValueError:  # a date: rare among model endpoints, and our own backoff will do
-        return 0.0
-
-
-def _chunks(reply: httpx.Response) -> Iterator[dict[str, Any]]:
-    for line in reply.iter_lines():
+def _chunks(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    for line in lines:
         if not line.startswith("data:"):
             continue
         data = line.removeprefix("data:").strip()
@@ -227,7 +223,11 @@ class RemoteKind:
                 where=f"candidates.{candidate.name}.api_key_env",
                 fix=f"export {settings.api_key_env}=…",
             )
-        return Remote(candidate, learned, key)
+        try:
+            return Remote(candidate, learned, key)
+        except ModelError as error:
+            where = error.where or f"candidates.{candidate.name}"
+            raise ModelError(error.what, where=where, fix=error.fix) from None
 
     def estimate(self, settings: Settings, profile: Profile, machine: Machine) -> Estimate:
         """Return the price of the tokens; a second a request is assumed."""

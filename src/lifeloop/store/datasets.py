@@ -1,14 +1,24 @@
 """Reads the splits of a dataset from the vault.
 
-Two functions, on purpose: what trains or selects imports `read_for_selection`, which cannot name the guard split.
+Several functions, on purpose: what trains or selects imports `read_for_selection`, which cannot name the guard split.
 """
 
+import io
+from collections.abc import Iterator
 from typing import Literal
 
+import polars as pl
+
 from lifeloop.core.content import Id, fraction
-from lifeloop.core.data import SPLITS, Dataset, Example, Profile
-from lifeloop.store.tables import from_parquet, table_to_examples
+from lifeloop.core.data import SPLITS, Dataset, Example, Profile, Split
+from lifeloop.store.tables import from_parquet, table_to_examples, to_parquet
 from lifeloop.store.vault import Vault
+
+CHUNK = 1000
+"""Examples that are held as objects at a time: so few that reading them does not let an endpoint stand idle."""
+
+BLOCK = 16_000
+"""Rows that are decoded at a time."""
 
 
 def read_for_selection(vault: Vault, dataset: Id, split: Literal["train", "validation"]) -> list[Example]:
@@ -29,12 +39,65 @@ def _read(vault: Vault, dataset: Id, split: str) -> list[Example]:
 
 
 def sample(examples: list[Example], limit: int, seed: int) -> list[Example]:
-    """Return at most `limit` examples in their order (0: all), the same ones whenever asked."""
+    """Return at most `limit` examples in their order (0: all), the same ones whenever asked.
+
+    The first of one random order that the seed fixes: a smaller sample is part of a larger one.
+    """
     if not limit or len(examples) <= limit:
         return examples
-    ranked = sorted(examples, key=lambda example: fraction(example.id, seed))
-    chosen = {example.id for example in ranked[:limit]}
-    return [example for example in examples if example.id in chosen]
+    places = _drawn([example.id for example in examples], limit, seed)
+    return [examples[place] for place in places]
+
+
+class SplitTable:
+    """The examples of a split, read from Parquet bytes a part at a time: as objects half a million take a gigabyte."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.height = int(self._scan().select(pl.len()).collect().item())
+
+    def column(self, name: str) -> pl.Series:
+        """Return one column (height,)."""
+        return self._scan().select(name).collect().to_series()
+
+    def values(self, name: str) -> Iterator[str]:
+        """Yield the values of one column in order."""
+        for start in range(0, self.height, BLOCK):
+            yield from self._scan().select(name).slice(start, BLOCK).collect().to_series()
+
+    def chunks(self, size: int = CHUNK) -> Iterator[list[Example]]:
+        """Yield the examples in order, `size` at a time."""
+        block = size * max(1, BLOCK // size)
+        for start in range(0, self.height, block):
+            rows = self._scan().slice(start, block).collect()
+            for place in range(0, rows.height, size):
+                yield table_to_examples(rows[place : place + size])
+
+    def head(self, n: int) -> list[Example]:
+        """Return at most `n` examples, the first ones."""
+        return table_to_examples(self._scan().head(n).collect())
+
+    def _scan(self) -> pl.LazyFrame:
+        return pl.scan_parquet(io.BytesIO(self._data))
+
+
+def split_for_trial(vault: Vault, dataset: Id, split: Split, limit: int, seed: int) -> SplitTable:
+    """Return the examples of a split, or the sample of them that `sample` would draw.
+
+    For trials of finished candidates alone: it can name any split.
+    """
+    data = vault.get(vault.get_value(dataset, Dataset).tables[split])
+    whole = SplitTable(data)
+    if not limit or whole.height <= limit:
+        return whole
+    places = _drawn(whole.column("id").to_list(), limit, seed)
+    return SplitTable(to_parquet(from_parquet(data)[places]))
+
+
+def _drawn(identifiers: list[str], limit: int, seed: int) -> list[int]:
+    """Return the places of a sample, in order."""
+    keys = [fraction(identifier, seed) for identifier in identifiers]
+    return sorted(sorted(range(len(keys)), key=keys.__getitem__)[:limit])
 
 
 def profile(vault: Vault, dataset: Id) -> Profile:

@@ -61,14 +61,20 @@ def table_to_fates(table: pl.DataFrame) -> list[RowFate]:
     return _values(table, RowFate)
 
 
-def answers_to_table(ids: Sequence[str], answers: Sequence[Answer]) -> pl.DataFrame:
-    """Return answers as a table, each with the id of its example."""
-    return _table(answers, Answer).with_columns(pl.Series("example", list(ids), dtype=pl.String))
+def answers_to_table(ids: Sequence[str], answers: Sequence[Answer], repeats: int = 1) -> pl.DataFrame:
+    """Return answers as a table, each with the id of its example and the number of the time it was asked (0 first).
+
+    `answers` hold `repeats` in a row for every example; `ids` has one an answer too.
+    """
+    times = [place % repeats for place in range(len(ids))]
+    return _table(answers, Answer).with_columns(
+        pl.Series("example", list(ids), dtype=pl.String), pl.Series("repeat", times, dtype=pl.Int64)
+    )
 
 
 def table_to_answers(table: pl.DataFrame) -> list[Answer]:
     """Return the answers of a table, in its order."""
-    return _values(table.drop("example"), Answer)
+    return _values(table, Answer)
 
 
 _TYPES: dict[object, type[pl.DataType]] = {str: pl.String, int: pl.Int64, float: pl.Float64}

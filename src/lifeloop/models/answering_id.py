@@ -1,0 +1,44 @@
+"""What a candidate's responses depend on, as one id: the key under which they are cached.
+
+Two candidates that would say the same to every request have the same one, whatever they are called, whatever data they
+were made from, and however many requests they are asked at a time. Knows nothing of requests or of the cache.
+"""
+
+from lifeloop import plugins
+from lifeloop.core.candidates import Candidate
+from lifeloop.core.content import Id, content_id
+from lifeloop.models.model import ModelKind
+from lifeloop.store.vault import Vault
+
+UNHEARD = frozenset(
+    {"concurrency", "retries", "timeout_seconds", "usd_per_million_in", "usd_per_million_out", "api_key_env"}
+)
+"""Settings that change how long an answer takes or what it costs, never what it says."""
+NAMED = frozenset({"prompt"})
+"""Settings that name what goes into the id by its content. (Members' names stay: `Answer.by` repeats them.)"""
+
+
+def answering_id(vault: Vault, candidate_id: Id) -> Id:
+    """Return the hash of what determines a candidate's responses. Raises StoreError, or BriefError for its kind."""
+    candidate = vault.get_value(candidate_id, Candidate)
+    kind: ModelKind = plugins.get("models", candidate.kind, where=f"candidate {candidate.name}")
+    settings = {key: value for key, value in candidate.settings.items() if key not in UNHEARD | NAMED}
+    prompt = candidate.prompt
+    return content_id(
+        {
+            "kind": [candidate.kind, kind.version],
+            "task": candidate.task,
+            "labels": candidate.labels,
+            "settings": settings,
+            "files": candidate.files,
+            "prompt": [prompt.system, prompt.user] if prompt else None,
+            "members": [answering_id(vault, member) for member in candidate.members],
+        }
+    )
+
+
+def draws_at_random(vault: Vault, candidate_id: Id) -> bool:
+    """Return whether the same request may be answered differently: it, or a member of it, has a temperature."""
+    candidate = vault.get_value(candidate_id, Candidate)
+    warm = float(candidate.settings.get("temperature") or 0.0) > 0
+    return warm or any(draws_at_random(vault, member) for member in candidate.members)
