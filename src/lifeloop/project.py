@@ -34,7 +34,7 @@ class Project(Struct, frozen=True):
 
     @property
     def state(self) -> Path:
-        """The folder for what is not committed: journals, caches, and by default ledger and vault."""
+        """The folder for what is not committed: caches, and by default ledger and vault."""
         return self.folder / STATE_FOLDER
 
     def open_ledger(self) -> Ledger:

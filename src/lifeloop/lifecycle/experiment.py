@@ -29,8 +29,9 @@ from lifeloop.store.responses import Responses
 
 STAGES = ("explore", "adapt")
 """The stages that the budget of minutes is held against: the gate's trials must come to an end."""
-LOADING_SECONDS = 3.0
-"""What loading a candidate once more is taken to cost."""
+LOADING_SECONDS = 5.0
+"""What loading a candidate once more is taken to cost: a process, its libraries, its weights. Not measured, so that who
+races does not hang on the clock of the day."""
 
 
 class Scene(Struct, frozen=True):

@@ -210,7 +210,7 @@ class RemoteKind:
 
     settings = Settings
     tasks: tuple[str, ...] = ()
-    version = "1"
+    version = "2"
 
     def load(self, candidate: Candidate, folder: Path | None, members: Sequence[Model]) -> Model:
         """Return the client. Nothing is sent yet."""

@@ -148,7 +148,10 @@ def subject_of(vault: Vault, order: TrialOrder) -> Subject:
 
 def _tally(order: TrialOrder, workplace: Workplace, subject: Subject) -> Tally:
     task = subject.candidate.task
-    around = Surroundings(task, subject.scope.labels, workplace.folder, workplace.responses)
+    left = workplace.allowance
+    around = Surroundings(
+        task, subject.scope.labels, workplace.folder, workplace.responses, workplace.cycle, left.usd, left.tokens
+    )
     metrics = metrics_of(task, order.metrics, around)
     return Tally(metrics, subject.scope, blocks_for(subject.table.column("group")), order.confidence, subject.repeats)
 

@@ -6,7 +6,7 @@ Takes counts, gives numbers. Knows nothing of candidates; see `bootstrap` for sc
 import math
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import special
 
 
 def clopper_pearson(successes: int, n: int, confidence: float) -> tuple[float, float]:
@@ -14,8 +14,8 @@ def clopper_pearson(successes: int, n: int, confidence: float) -> tuple[float, f
     if n == 0:
         return 0.0, 1.0
     alpha = 1.0 - confidence
-    low = float(stats.beta.ppf(alpha / 2, successes, n - successes + 1)) if successes > 0 else 0.0
-    high = float(stats.beta.ppf(1 - alpha / 2, successes + 1, n - successes)) if successes < n else 1.0
+    low = float(special.betaincinv(successes, n - successes + 1, alpha / 2)) if successes > 0 else 0.0
+    high = float(special.betaincinv(successes + 1, n - successes, 1 - alpha / 2)) if successes < n else 1.0
     return low, high
 
 
@@ -27,6 +27,8 @@ def mcnemar_exact(only_a: int, only_b: int) -> float:
     discordant = only_a + only_b
     if discordant == 0:
         return 1.0
+    from scipy import stats  # here, since it takes 45 MB that a trial has better use for
+
     return float(stats.binomtest(only_a, discordant, 0.5).pvalue)
 
 
@@ -38,7 +40,9 @@ def tango_interval(only_a: int, only_b: int, n: int, confidence: float) -> tuple
     """
     if n == 0:
         return -1.0, 1.0
-    critical = float(stats.norm.ppf(0.5 + confidence / 2))
+    from scipy import optimize
+
+    critical = float(special.ndtri(0.5 + confidence / 2))
     estimate = (only_a - only_b) / n
 
     def excess(delta: float) -> float:
