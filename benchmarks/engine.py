@@ -32,15 +32,15 @@ from lifeloop.core.content import Id
 from lifeloop.core.data import SPLITS, Dataset, Example
 from lifeloop.core.evidence import Trial
 from lifeloop.core.progress import silent
+from lifeloop.engine.answering import Answering, Context
+from lifeloop.engine.heard import Heard
+from lifeloop.engine.members import Purse, load
+from lifeloop.engine.spending import Meter
+from lifeloop.engine.trial import CLEAN, Allowance, TrialOrder, Workplace, answered, run_trial, subject_of
 from lifeloop.execution import run_isolated
 from lifeloop.models.answering_id import answering_id
 from lifeloop.models.majority import FILE, Majority
 from lifeloop.models.remote import Settings
-from lifeloop.stages.answering import Answering, Context
-from lifeloop.stages.heard import Heard
-from lifeloop.stages.members import Purse, load
-from lifeloop.stages.spending import Meter
-from lifeloop.stages.trial import CLEAN, Allowance, TrialOrder, Workplace, answered, run_trial, subject_of
 from lifeloop.store.responses import Responses
 from lifeloop.store.tables import examples_to_table, to_parquet
 from lifeloop.store.vault import Vault

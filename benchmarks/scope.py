@@ -20,13 +20,13 @@ from lifeloop.core.candidates import Answer
 from lifeloop.core.data import Example
 from lifeloop.core.evidence import Trial
 from lifeloop.core.progress import silent
+from lifeloop.engine.trial import CLEAN, Allowance, TrialOrder, Workplace, run_trial
 from lifeloop.execution import run_isolated
 from lifeloop.lifecycle.cycle import CycleResult, run_cycle
 from lifeloop.lifecycle.history import write_report
 from lifeloop.lifecycle.runner import Notice
 from lifeloop.models.losses import abstention_losses, cascade_losses, confidences, in_scope, qualities
 from lifeloop.project import Project, open_project
-from lifeloop.stages.trial import CLEAN, Allowance, TrialOrder, Workplace, run_trial
 from lifeloop.stats.conformal import risk_threshold
 from lifeloop.store.datasets import read_for_evaluation, read_for_selection
 from lifeloop.store.tables import from_parquet, table_to_answers

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from lifeloop.core.errors import LifeloopError, ModelError
 from lifeloop.core.progress import Progress
-from lifeloop.stages.memory import peak_mb
+from lifeloop.engine.memory import peak_mb
 
 
 class Outcome(Struct, frozen=True):

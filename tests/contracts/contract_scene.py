@@ -8,10 +8,10 @@ from lifeloop.core.candidates import Candidate, Recipe
 from lifeloop.core.content import Id
 from lifeloop.core.data import SPLITS, Dataset, Example
 from lifeloop.core.progress import silent
+from lifeloop.engine.trial import CLEAN, Allowance, TrialOrder, Workplace, run_trial
 from lifeloop.models.loading import load_candidate
 from lifeloop.models.model import Model
 from lifeloop.stages.make import make
-from lifeloop.stages.trial import CLEAN, Allowance, TrialOrder, Workplace, run_trial
 from lifeloop.store.tables import examples_to_table, to_parquet
 from lifeloop.store.vault import Vault
 

@@ -14,13 +14,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 from verdict_scene import a_trial, share
 
 from lifeloop import plugins
+from lifeloop.comparison.compare import ComparisonOrder
 from lifeloop.core.brief import Objective
 from lifeloop.core.candidates import Answer, Candidate
 from lifeloop.core.data import SPLITS, Dataset, Example
 from lifeloop.core.evidence import Trial
 from lifeloop.lifecycle.racing import Field, Track, race_to_the_end
 from lifeloop.lifecycle.runner import Done, Notice, Runner
-from lifeloop.stages.compare import ComparisonOrder
 from lifeloop.stages.explore import Terms
 from lifeloop.stages.race import rounds
 from lifeloop.store.datasets import sample

@@ -9,8 +9,8 @@ from lifeloop.core.candidates import Candidate, Recipe
 from lifeloop.core.content import Id
 from lifeloop.core.data import SPLITS, Dataset, Example
 from lifeloop.core.progress import Progress, silent
+from lifeloop.engine.trial import CLEAN, Allowance, TrialOrder, Workplace
 from lifeloop.stages.make import make
-from lifeloop.stages.trial import CLEAN, Allowance, TrialOrder, Workplace
 from lifeloop.store.tables import examples_to_table, to_parquet
 from lifeloop.store.vault import Vault
 

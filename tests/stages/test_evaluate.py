@@ -1,6 +1,6 @@
 from lifeloop import plugins
+from lifeloop.engine.trial import CLEAN, TrialOrder
 from lifeloop.stages.evaluate import SUITE_ITEMS, orders, suites_for
-from lifeloop.stages.trial import CLEAN, TrialOrder
 
 BLANK = TrialOrder("", "d", "validation", CLEAN, 50, "other", 0.95, 0.1, 7)
 

@@ -168,6 +168,13 @@ def test_one_that_misses_another_quality_target_is_passed_over_where_another_rea
     assert ranked(sure, objectives=(ACCURACY, RECALL)).challenger == "id of sure"
 
 
+def test_one_that_is_shown_to_reach_the_other_targets_is_preferred_to_one_that_only_seems_to():
+    careful, lucky = with_recall("careful", 0.93, 75), with_recall("lucky", 0.97, 62)
+    assert ranked(careful, lucky, objectives=(ACCURACY, RECALL)).challenger == "id of careful"
+    weak = with_recall("weak", 0.5, 75)
+    assert ranked(weak, lucky, objectives=(ACCURACY, RECALL)).challenger == "id of lucky", "weak misses the first"
+
+
 @pytest.mark.parametrize(
     ("leaders", "own", "stays"),
     [((80, 100), 90, False), ((8, 10), 90, True), ((8, 10), 70, False), ((2, 10), 1, False)],

@@ -8,8 +8,8 @@ from lifeloop.core.content import Id
 from lifeloop.core.data import Dataset
 from lifeloop.core.errors import BriefError, ModelError
 from lifeloop.core.progress import silent
+from lifeloop.engine.trial import run_trial
 from lifeloop.stages.make import version_of
-from lifeloop.stages.trial import run_trial
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from lifeloop.core.content import Id
 from lifeloop.core.data import SPLITS, Dataset
 from lifeloop.core.errors import ModelError
 from lifeloop.core.progress import silent
+from lifeloop.engine.trial import Allowance, Workplace
 from lifeloop.stages.make import make
-from lifeloop.stages.trial import Allowance, Workplace
 from lifeloop.store.responses import Responses
 from lifeloop.store.tables import examples_to_table, to_parquet
 from lifeloop.store.vault import Vault

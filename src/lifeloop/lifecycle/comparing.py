@@ -5,11 +5,11 @@ Takes a project and what may still be spent, gives metrics by name. Knows nothin
 
 from pathlib import Path
 
+from lifeloop.comparison.compare import ComparisonOrder
+from lifeloop.engine.spending import Allowance
 from lifeloop.metrics.declared import metrics_of
 from lifeloop.metrics.metric_kind import Surroundings
 from lifeloop.project import Project
-from lifeloop.stages.compare import ComparisonOrder
-from lifeloop.stages.spending import Allowance
 from lifeloop.tasks.task import Metric
 
 

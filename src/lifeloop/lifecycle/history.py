@@ -7,6 +7,7 @@ import contextlib
 from pathlib import Path
 
 from lifeloop.auto import expand
+from lifeloop.comparison.compare import compare_trials
 from lifeloop.core.brief import parse_brief
 from lifeloop.core.candidates import Candidate, Estimate
 from lifeloop.core.content import Id
@@ -15,6 +16,7 @@ from lifeloop.core.errors import GateError
 from lifeloop.core.events import ProductionSummary
 from lifeloop.core.evidence import OPERATIONAL, Comparison, Leaderboard, Release, Trial, Verdict
 from lifeloop.core.planning import Plan
+from lifeloop.engine.spending import Allowance
 from lifeloop.lifecycle.comparing import comparison_order, metrics_for
 from lifeloop.lifecycle.cycle import BriefSource
 from lifeloop.lifecycle.lineage import lineage
@@ -23,9 +25,7 @@ from lifeloop.project import Project
 from lifeloop.reports.html import render_html
 from lifeloop.reports.markdown import render_markdown
 from lifeloop.reports.record import CycleRecord, LineageStep
-from lifeloop.stages.compare import compare_trials
 from lifeloop.stages.observe import observe
-from lifeloop.stages.spending import Allowance
 from lifeloop.store.ledger import CycleRow, Ledger, RunRow, VerdictRow
 from lifeloop.store.vault import Vault
 

@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from lifeloop.comparison import compare
 from lifeloop.core.content import Id
 from lifeloop.core.evidence import Elimination, Standing, Trial
 from lifeloop.core.progress import Progress
 from lifeloop.lifecycle.runner import Done, Runner
-from lifeloop.stages import compare, explore, race
+from lifeloop.stages import explore, race
 from lifeloop.tasks.task import Metric
 
 IN_PRODUCTION = "in production"

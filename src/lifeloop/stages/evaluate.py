@@ -12,8 +12,8 @@ from lifeloop import plugins
 from lifeloop.core.brief import Objective
 from lifeloop.core.content import Id
 from lifeloop.core.evidence import OPERATIONAL, Trial
+from lifeloop.engine.trial import CLEAN, TrialOrder
 from lifeloop.stages.objectives import SMALLEST_SLICE
-from lifeloop.stages.trial import CLEAN, TrialOrder
 from lifeloop.suites.suite import Suite
 
 VERSION = "1"

@@ -13,7 +13,7 @@ from lifeloop.core.content import Id
 from lifeloop.core.errors import ModelError
 from lifeloop.core.evidence import OPERATIONAL, Direction, Leaderboard, Standing
 
-VERSION = "3"
+VERSION = "4"
 
 
 class Terms(Struct, frozen=True):
@@ -60,18 +60,35 @@ def rank(standings: Sequence[Standing], terms: Terms) -> Leaderboard:
 def contenders(standings: Sequence[Standing], terms: Terms) -> list[Standing]:
     """Return those that may become the challenger, best first; empty where none has the first objective's metric.
 
-    They are neither the champion nor the baseline, and miss none of the other objectives' targets on validation; where
-    there are no such, none of the operational ones (latency, memory, cost). A race takes its leader from them, so that
-    whoever eliminates another could stand in its place.
+    They are neither the champion nor the baseline. Those come first that reach the first target on validation and are
+    shown there, by their intervals, to reach the others; then those that miss none of the others; then those that miss
+    no operational one (latency, memory, cost). A race takes its leader from them, so that whoever eliminates another
+    could stand in its place.
     """
     tried = [standing for standing in standings if _value(standing, terms.objectives[0].metric) is not None]
     eligible = _eligible(_ordered(tried, terms), terms)
     others = terms.objectives[1:]
     operational = [objective for objective in others if objective.metric in OPERATIONAL]
-    for objectives in (others, operational):
-        if pool := [standing for standing in eligible if not _misses(standing, objectives, terms)]:
-            return pool
-    return eligible
+    reaching = [standing for standing in eligible if not _misses(standing, others, terms)]
+    shown = [
+        standing
+        for standing in reaching
+        if not _misses(standing, terms.objectives[:1], terms) and _is_shown_to_reach(standing, others, terms)
+    ]
+    return shown or reaching or [s for s in eligible if not _misses(s, operational, terms)] or eligible
+
+
+def _is_shown_to_reach(standing: Standing, objectives: Sequence[Objective], terms: Terms) -> bool:
+    return all(_is_beyond(standing, objective, terms) for objective in objectives if objective.target is not None)
+
+
+def _is_beyond(standing: Standing, objective: Objective, terms: Terms) -> bool:
+    """Return whether the whole interval of an objective's metric lies on the right side of its target."""
+    found = standing.trial.metric(objective.metric) if standing.trial else None
+    if found is None or objective.target is None:
+        return False
+    turn = _turn(objective.metric, terms)
+    return min(turn * found.low, turn * found.high) >= turn * objective.target
 
 
 def may_win_otherwise(standing: Standing, leader: Standing, terms: Terms) -> bool:
@@ -79,13 +96,11 @@ def may_win_otherwise(standing: Standing, leader: Standing, terms: Terms) -> boo
     shown to reach: then being worse on the first objective does not rule it out.
     """
     for objective in terms.objectives[1:]:
-        found = leader.trial.metric(objective.metric) if leader.trial else None
-        own = _value(standing, objective.metric)
-        if objective.target is None or objective.metric in OPERATIONAL or found is None or own is None:
+        ours, theirs = _value(standing, objective.metric), _value(leader, objective.metric)
+        if objective.target is None or objective.metric in OPERATIONAL or ours is None or theirs is None:
             continue
         turn = _turn(objective.metric, terms)
-        worst = min(turn * found.low, turn * found.high)
-        if worst < turn * objective.target and turn * own > turn * found.value:
+        if turn * ours > turn * theirs and not _is_beyond(leader, objective, terms):
             return True
     return False
 

@@ -17,11 +17,11 @@ from lifeloop.core.content import Id
 from lifeloop.core.errors import ModelError
 from lifeloop.core.evidence import Trial
 from lifeloop.core.progress import Progress
+from lifeloop.engine.spending import Meter
+from lifeloop.engine.trial import Workplace
 from lifeloop.metrics.declared import metrics_of
 from lifeloop.metrics.metric_kind import Surroundings
 from lifeloop.models.model import ModelKind
-from lifeloop.stages.spending import Meter
-from lifeloop.stages.trial import Workplace
 from lifeloop.store.datasets import read_for_selection, sample
 from lifeloop.store.responses import Responses
 from lifeloop.store.tables import from_parquet, table_to_answers

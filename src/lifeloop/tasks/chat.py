@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from lifeloop.core.candidates import Contract, Message
+from lifeloop.core.candidates import Contract, Message, Request
 from lifeloop.tasks.generate import METRICS, Generate
 from lifeloop.tasks.task import Metric
 
@@ -32,6 +32,14 @@ def conversation(text: str) -> tuple[Message, ...]:
         except (msgspec.ValidationError, msgspec.DecodeError):
             pass  # a user's text may begin with a bracket and be no JSON
     return (Message(role="user", content=text),)
+
+
+def request_for(task: str, text: str) -> Request:
+    """Return what a candidate is asked for an input; for chat the input's conversation."""
+    if task != "chat":
+        return Request(text=text)
+    turns = conversation(text)
+    return Request(text=turns[-1].content if turns else "", messages=turns)
 
 
 TASK = Chat()

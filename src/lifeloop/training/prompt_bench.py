@@ -22,7 +22,7 @@ from lifeloop.models import prompting, scoring
 from lifeloop.models.llamacpp import Learned
 from lifeloop.models.model import Model, ModelKind
 from lifeloop.models.prompting import Shot
-from lifeloop.tasks.chat import conversation
+from lifeloop.tasks.chat import request_for
 from lifeloop.tasks.scoring import read
 from lifeloop.tasks.task import Metric, Scope, Scored, Task
 from lifeloop.training.shots import read_learned, write_learned
@@ -231,14 +231,14 @@ class Bench:
                 self._tell(variant)
                 self.calls += 1
                 try:
-                    rows[example.id] = likings(_request(self.materials.task, example.input))
+                    rows[example.id] = likings(request_for(self.materials.task, example.input))
                 except LifeloopError as error:  # too many shots for the model's context, say
                     answers[example.id] = Answer(output="", error=error.what)
             return
         for start in range(0, len(examples), model.batch_size):
             self._tell(variant)
             batch = examples[start : start + model.batch_size]
-            said = self.counted(model.answer([_request(self.materials.task, each.input) for each in batch]))
+            said = self.counted(model.answer([request_for(self.materials.task, each.input) for each in batch]))
             answers.update({example.id: answer for example, answer in zip(batch, said, strict=True)})
 
     def counted(self, answers: list[Answer], *, own: bool = True) -> list[Answer]:
@@ -289,10 +289,3 @@ def check_numbers(**numbers: Any) -> None:
     for name, (value, least) in numbers.items():
         if value < least:
             raise ValueError(f"`{name}` is {value}, and must be at least {least}")
-
-
-def _request(task: str, text: str) -> Request:
-    if task != "chat":
-        return Request(text=text)
-    turns = conversation(text)
-    return Request(text=turns[-1].content if turns else "", messages=turns)

@@ -15,9 +15,9 @@ from msgspec import Struct
 from lifeloop.core.candidates import Answer, Request
 from lifeloop.core.content import Id
 from lifeloop.core.progress import Progress
+from lifeloop.engine.cached import Said, encoded, key_of, known
+from lifeloop.engine.members import Loaded, Purse
 from lifeloop.models.model import AnswersEach, Model
-from lifeloop.stages.cached import Said, encoded, key_of, known
-from lifeloop.stages.members import Loaded, Purse
 
 COMMIT_ROWS, COMMIT_SECONDS = 500, 0.05
 """A local model's answers wait no longer than this to be committed; an endpoint's do not wait at all."""

@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from verdict_scene import a_trial
 
+from lifeloop.comparison.compare import ComparisonOrder, compare_trials, paired_values
 from lifeloop.core.candidates import Answer, Candidate
 from lifeloop.core.content import canonical, fraction
 from lifeloop.core.data import SPLITS, Dataset, Example
 from lifeloop.core.errors import GateError
 from lifeloop.core.evidence import Comparison, Trial
-from lifeloop.stages.compare import ComparisonOrder, compare_trials, paired_values
 from lifeloop.stats import sequential
 from lifeloop.stats.proportions import mcnemar_exact, tango_interval
 from lifeloop.store.tables import answers_to_table, examples_to_table, to_parquet

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from msgspec import Struct
 
-from lifeloop.stages.differences import Differences
+from lifeloop.comparison.differences import Differences
 from lifeloop.stats import jackknife, sequential
 from lifeloop.stats.mixture import normal_e_value
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from lifeloop.stages.always import always_valid
-from lifeloop.stages.differences import Differences
+from lifeloop.comparison.always import always_valid
+from lifeloop.comparison.differences import Differences
 from lifeloop.tasks.blocks import Blocks, BlockSums
 from lifeloop.tasks.classify import TASK
 

@@ -16,29 +16,29 @@ import numpy as np
 from msgspec import Struct
 
 from lifeloop import plugins
-from lifeloop.core.candidates import Answer, Candidate, Request
+from lifeloop.core.candidates import Answer, Candidate
 from lifeloop.core.content import Id
 from lifeloop.core.data import Example, Split
 from lifeloop.core.evidence import Measurements, Trial
 from lifeloop.core.progress import Progress
+from lifeloop.engine import members
+from lifeloop.engine.answering import Answering, Asks, Context
+from lifeloop.engine.heard import Heard
+from lifeloop.engine.latency import PROBES, WARM_UP, Clock
+from lifeloop.engine.spending import Allowance, Meter
 from lifeloop.metrics.declared import metrics_of
 from lifeloop.metrics.metric_kind import Surroundings
 from lifeloop.models.answering_id import answering_id, draws_at_random
-from lifeloop.stages import members
-from lifeloop.stages.answering import Answering, Asks, Context
-from lifeloop.stages.heard import Heard
-from lifeloop.stages.latency import PROBES, WARM_UP, Clock
-from lifeloop.stages.spending import Allowance, Meter
 from lifeloop.store.datasets import CHUNK, SplitTable, split_for_trial
 from lifeloop.store.responses import Responses
 from lifeloop.store.tables import to_parquet
 from lifeloop.store.vault import Vault
 from lifeloop.suites.suite import Suite
-from lifeloop.tasks.chat import conversation
+from lifeloop.tasks.chat import request_for
 from lifeloop.tasks.scoring import Tally, blocks_for, large_slices, read, wide_scope
 from lifeloop.tasks.task import Scope, Task
 
-__all__ = ["CLEAN", "VERSION", "Allowance", "TrialOrder", "Workplace", "request_for", "run_trial"]
+__all__ = ["CLEAN", "VERSION", "Allowance", "TrialOrder", "Workplace", "run_trial"]
 
 VERSION = "2"
 CLEAN = "clean"
@@ -120,14 +120,6 @@ def run_trial(vault: Vault, order: TrialOrder, workplace: Workplace, *, progress
         usd_spent=meter.usd,
     )
     return _trial(order, subject, tally, vault.put(to_parquet(heard.table())), measurements)
-
-
-def request_for(task: str, text: str) -> Request:
-    """Return what a candidate is asked for an input; for chat the input's conversation."""
-    if task != "chat":
-        return Request(text=text)
-    turns = conversation(text)
-    return Request(text=turns[-1].content if turns else "", messages=turns)
 
 
 def subject_of(vault: Vault, order: TrialOrder) -> Subject:

@@ -10,9 +10,9 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from lifeloop.comparison.pairing import Pairing
 from lifeloop.core.content import fraction
 from lifeloop.core.data import Example
-from lifeloop.stages.pairing import Pairing
 from lifeloop.stats import jackknife
 from lifeloop.tasks.blocks import LIMIT, Blocks, BlockSums, Placing, blocks_for, group_of
 from lifeloop.tasks.repeats import over_repeats

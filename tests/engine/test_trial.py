@@ -10,12 +10,13 @@ from small_world import N, World, examples_of
 from lifeloop.core.data import Example
 from lifeloop.core.errors import ModelError
 from lifeloop.core.progress import silent
-from lifeloop.stages import answering
-from lifeloop.stages.latency import PROBES, WARM_UP
-from lifeloop.stages.trial import Allowance, request_for, run_trial, subject_of
+from lifeloop.engine import answering
+from lifeloop.engine.latency import PROBES, WARM_UP
+from lifeloop.engine.trial import Allowance, run_trial, subject_of
 from lifeloop.store.datasets import CHUNK
 from lifeloop.store.responses import Responses, Spent
 from lifeloop.store.tables import from_parquet, table_to_answers
+from lifeloop.tasks.chat import request_for
 
 
 @pytest.fixture

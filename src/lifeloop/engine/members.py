@@ -13,11 +13,11 @@ from msgspec import Struct
 from lifeloop import plugins
 from lifeloop.core.candidates import Answer, Candidate, Request
 from lifeloop.core.content import Id
+from lifeloop.engine.cached import Said, encoded, key_of, known
+from lifeloop.engine.spending import Meter
 from lifeloop.models.answering_id import answering_id, draws_at_random
 from lifeloop.models.loading import load_candidate
 from lifeloop.models.model import AnswersEach, Model, ModelKind, whole
-from lifeloop.stages.cached import Said, encoded, key_of, known
-from lifeloop.stages.spending import Meter
 from lifeloop.store.responses import Responses
 from lifeloop.store.vault import Vault
 

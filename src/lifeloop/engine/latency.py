@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import msgspec
 
 from lifeloop.core.content import Id
-from lifeloop.stages.answering import Answering, Asks
-from lifeloop.stages.cached import Clocked, clocked, keep_clocked
-from lifeloop.stages.memory import peak_mb
+from lifeloop.engine.answering import Answering, Asks
+from lifeloop.engine.cached import Clocked, clocked, keep_clocked
+from lifeloop.engine.memory import peak_mb
 from lifeloop.store.responses import Responses
 
 PROBES = 32

@@ -11,10 +11,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from lifeloop.comparison.always import always_valid
+from lifeloop.comparison.differences import Differences, differences, pseudo_values
+from lifeloop.comparison.pairing import check_alike, pair
 from lifeloop.core.evidence import OPERATIONAL, Comparison, Trial
-from lifeloop.stages.always import always_valid
-from lifeloop.stages.differences import Differences, differences, pseudo_values
-from lifeloop.stages.pairing import check_alike, pair
 from lifeloop.stats import bootstrap, proportions
 from lifeloop.store.vault import Vault
 from lifeloop.tasks.scoring import SEED

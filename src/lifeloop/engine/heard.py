@@ -11,7 +11,7 @@ import polars as pl
 from lifeloop.core.candidates import Answer
 from lifeloop.core.data import Example
 from lifeloop.core.errors import ModelError
-from lifeloop.stages.cached import Said
+from lifeloop.engine.cached import Said
 from lifeloop.store.tables import answers_to_table
 
 

@@ -6,7 +6,7 @@ from small_world import World
 
 from lifeloop.core.data import Example
 from lifeloop.core.progress import silent
-from lifeloop.stages.trial import run_trial
+from lifeloop.engine.trial import run_trial
 
 N, CONCURRENCY = 400, 8
 

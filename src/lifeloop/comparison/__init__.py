@@ -1,0 +1,1 @@
+"""Two trials of the same examples, tested: pairs, differences, intervals for one look and for any."""
