@@ -246,10 +246,10 @@ def test_a_brief_that_is_a_folder_says_so(folder):
         ("user", "Answer.", "the input is not in the user prompt"),
         ("user", "{{ txt }}", "'txt' is undefined"),
         ("user", "{{ text", "the template fails"),
-        ("user", "{{ text }} {{ 1 / 0 }}", "division by zero"),
+        ("user", "{{ text }} {{ 1 / 0 }}", "may not use arithmetic"),
         ("system", "{{ text }}", "'text' is undefined"),
         ("system", "{{ labels.append('x') }}", "the template fails"),
-        ("system", "{{ ''.__class__.__mro__[1].__subclasses__() }}", "unsafe"),
+        ("system", "{{ ''.__class__.__mro__[1].__subclasses__() }}", "may not use calls"),
         ("system", "{% include '/etc/passwd' %}", "the template fails"),
     ],
 )

@@ -73,6 +73,8 @@ def serving(say: Say) -> Iterator[Endpoint]:
             """Say nothing."""
 
     class Server(ThreadingHTTPServer):
+        request_queue_size = 128  # five, its default, would leave connections of many senders waiting for a second
+
         def handle_error(self, *_: Any) -> None:
             """Say nothing: clients that hang up are what some tests are about."""
 

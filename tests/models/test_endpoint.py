@@ -115,7 +115,7 @@ def test_an_endpoint_that_comes_back_is_asked_again(connect, monkeypatch):
         return "x" if answers[0] else Reply(b"", headers={"content-length": "10"})
 
     with serving(say) as server:
-        endpoint = connect(server.url, timeout=0.2, retries=0, concurrency=8)
+        endpoint = connect(server.url, timeout=1.0, retries=0, concurrency=8)
         errors = {reply.error for _, reply in endpoint.ask_each(bodies(60))}
         assert SILENT in errors
         answers[0] = True

@@ -20,6 +20,8 @@ from lifeloop.core.content import Id
 from lifeloop.core.data import Dataset, Example
 from lifeloop.core.errors import BriefError
 from lifeloop.core.progress import Progress
+from lifeloop.engine.trial import Allowance, Workplace
+from lifeloop.lifecycle.comparing import responses_of
 from lifeloop.lifecycle.prompts import Version, find_version, history, version_id
 from lifeloop.models import prompting
 from lifeloop.models.loading import load_candidate
@@ -150,7 +152,8 @@ def _candidate_for(
         seed=project.brief.explore.seed,
         out_of_scope=project.brief.data.out_of_scope,
     )
-    return make(vault, recipe, project.brief.explore.max_items, progress=progress)
+    workplace = Workplace(responses_of(project), project.folder, cycle=0, allowance=Allowance())
+    return make(vault, recipe, project.brief.explore.max_items, workplace, progress=progress)
 
 
 def _attempt(

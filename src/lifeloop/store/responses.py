@@ -4,6 +4,7 @@ Takes and gives bytes; what a key stands for is its caller's business. A `put` t
 process. Several processes, and several threads of one, may use the same file.
 """
 
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,8 @@ AT_ONCE = 900
 """Keys of one query: older builds of SQLite allow 999 parameters."""
 PATIENCE = 30.0
 """Seconds to wait for another process that is writing."""
+ROOM = 1_000_000
+"""Bytes without which a failure to write is that of a full disk, whatever SQLite calls it."""
 
 
 class Spent(Struct, frozen=True):
@@ -123,7 +126,7 @@ def _error(error: Exception, path: Path) -> StoreError:
     text = str(error)
     if "locked" in text:
         what, fix = "the cache of responses is locked by another process", "wait until that one is done, or end it"
-    elif "full" in text or "No space" in text:
+    elif "full" in text or "No space" in text or ("I/O" in text and shutil.disk_usage(path.parent).free < ROOM):
         what, fix = "the disk is full", "free some space and run again: finished work is kept"
     elif "not a database" in text or "malformed" in text:
         what, fix = f"the cache of responses is damaged ({text})", "delete it: what it held is asked for again"
