@@ -94,3 +94,8 @@ def test_what_is_wrong_is_named_with_its_key(tmp_path, keys, where, fix):
 def test_labels_are_not_checked_before_they_are_known(tmp_path):
     section = {"kind": "costs", "costs": [{"reference": "complant", "cost": 1}]}
     assert declared(section, tmp_path, "classify", labels=()).direction == "min"
+
+
+def test_a_price_for_everything_holds_for_a_failure_too(tmp_path):
+    everything = {"kind": "costs", "costs": [{"cost": 5}]}
+    assert cost(tmp_path, "order", None, everything) == cost(tmp_path, "order", "praise", everything) == 5

@@ -176,3 +176,11 @@ def test_types_are_collected_and_asked_for():
     schema = TASK.contract(TYPES).schema
     assert schema["items"]["properties"]["type"]["enum"] == list(TYPES)
     assert all(kind in TASK.contract(TYPES).instructions for kind in TYPES)
+
+
+def test_a_reference_without_places_counts_each_of_its_entities():
+    reference = json.dumps([{"type": "person", "text": name} for name in ("Ann", "Bob", "Cy")])
+    silent, placed = "[]", json.dumps([{"type": "person", "text": "Ann", "start": 0, "end": 3}])
+    assert values([(reference, silent)])["entity_recall"] == 0.0
+    assert values([(reference, placed)])["entity_recall"] == pytest.approx(1 / 3)
+    assert values([(reference, silent), (reference, reference)])["entity_recall"] == pytest.approx(1 / 2)

@@ -50,7 +50,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 def price(settings: Settings, table: dict[tuple[str, str], float], reference: str, answer: str | None) -> float:
     """Return what an answer costs, None being no usable one. `table` is `settings.costs` by reference and answer."""
     if answer is None:
-        return table.get((reference, ANY), settings.wrong) if settings.failed is None else settings.failed
+        by_any = table.get((reference, ANY), table.get((ANY, ANY), settings.wrong))
+        return by_any if settings.failed is None else settings.failed
     if (reference, answer) in table:
         return table[reference, answer]
     if reference == answer:
@@ -63,7 +64,7 @@ class CostsKind:
 
     settings = Settings
     tasks = ("classify",)
-    version = "1"
+    version = "2"
 
     def direction(self, settings: Settings) -> Direction:
         """Return that less is better."""

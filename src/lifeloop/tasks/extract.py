@@ -75,11 +75,12 @@ def _entities(text: str) -> list[Entity]:
 def _found(item: Scored) -> tuple[set[Any], set[Any]]:
     """Return the predicted and the true entities as comparable keys.
 
-    By place where the candidate gives places, by type and words where it does not: a language model names words.
+    By place where both give places, by type and words where one does not: a language model names words, and so may a
+    reference.
     """
     actual = _entities(item.reference)
     predicted = list(item.prediction or ())
-    if predicted and all(entity.end == 0 for entity in predicted):
+    if (predicted and all(entity.end == 0 for entity in predicted)) or any(entity.end == 0 for entity in actual):
         return {_words(entity) for entity in predicted}, {_words(entity) for entity in actual}
     return {_place(entity) for entity in predicted}, {_place(entity) for entity in actual}
 
