@@ -102,13 +102,15 @@ def test_right_or_wrong_gets_the_exact_evidence_that_holds_at_any_look(bench, ou
     assert found.always_low <= found.low < found.difference < found.high <= found.always_high
 
 
-def test_the_always_valid_interval_takes_the_examples_in_their_random_order(bench, ours, theirs):
+def test_the_always_valid_interval_depends_on_no_order(bench, ours, theirs):
     differences = np.zeros(100)
     differences[[2, 3, 4, 5, 80, 81]], differences[[0, 70]] = 1, -1
     order = np.argsort([fraction(str(n), 0) for n in range(100)])
     assert np.array_equal(bench.paired("accuracy", ours, theirs).values, differences[order])
     found = bench.compare("accuracy", ours, theirs)
-    assert (found.always_low, found.always_high) == sequential.mean_interval(differences[order], 0.95)
+    for turned in (differences, differences[order]):
+        expected = sequential.settled_interval(turned, 0.95)
+        assert (found.always_low, found.always_high) == pytest.approx(expected, abs=1e-6)
 
 
 def test_evidence_is_turned_where_less_is_better(bench, ours, theirs):
@@ -240,6 +242,22 @@ def test_related_examples_that_do_not_differ_do_not_claim_certainty(tmp_path):
     found = bench.compare("accuracy", bench.trial("new", {1, 2}), bench.trial("old", {1, 2}))
     assert (found.low, found.high) == tango_interval(0, 0, 100, 0.95)
     assert found.always_low < found.low < 0 < found.high < found.always_high
+
+
+@pytest.mark.parametrize(("metric", "reach"), [("macro_f1", 1.0), ("cost", 12.0)])
+def test_answers_that_do_not_differ_do_not_claim_certainty_on_any_metric_with_bounds(tmp_path, metric, reach):
+    bench = Bench(tmp_path, truth=["a"] * 8 + ["b"] * 7)
+    found = bench.compare(metric, bench.trial("new", set()), bench.trial("old", set()))
+    assert found.difference == 0.0
+    assert (found.low, found.high) == tuple(reach * end for end in tango_interval(0, 0, 15, 0.95))
+    assert found.high > 0.1 * reach
+
+
+def test_answers_that_all_differ_by_the_same_do_not_claim_certainty(tmp_path):
+    bench = Bench(tmp_path, truth=["a"] * 8 + ["b"] * 7)
+    found = bench.compare("cost", bench.trial("new", set()), bench.trial("old", set(range(15))))
+    assert (found.low, found.high) == tuple(12 * end for end in tango_interval(0, 15, 15, 0.95))
+    assert found.low == pytest.approx(found.difference) and found.high > -12
 
 
 def test_repeats_are_averaged_and_may_differ_between_the_sides(bench, theirs):

@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from lifeloop.core.content import short
-from lifeloop.core.errors import GateError
-from lifeloop.core.evidence import Release, Verdict
+from lifeloop.core.data import Dataset
+from lifeloop.core.errors import GateError, StoreError
+from lifeloop.core.evidence import Release, Trial, Verdict
 from lifeloop.lifecycle.audit import Audit, audit
 from lifeloop.lifecycle.gate import row_of
 from lifeloop.lifecycle.history import cycle_record, why
@@ -89,6 +90,13 @@ def test_a_project_without_a_verdict_has_nothing_wrong(tmp_path, finished):
         ("UPDATE releases SET candidate = 'x'", "promotes another candidate"),
         ("UPDATE releases SET name = 'x'", "`name` is 'x' in the ledger and 'tfidf' in the release"),
         ("UPDATE releases SET verdict = (SELECT id FROM verdicts WHERE sequence = 2)", "does not promote"),
+        ("UPDATE releases SET sequence = 3", "release 3 follows release 0: what was between is gone"),
+        (
+            "INSERT INTO releases SELECT 2, id, verdict, candidate, name, at FROM releases",
+            "it is in the ledger already, as release 1",
+        ),
+        ("DELETE FROM releases", "it promotes, and its release is missing"),
+        ("DELETE FROM runs WHERE stage = 'decide' AND cycle = 2", "no run of the gate gave this verdict"),
     ],
 )
 def test_what_somebody_changed_is_named(twice, change, says):
@@ -132,6 +140,42 @@ def test_missing_and_damaged_evidence_is_named(finished, first):
     path.write_bytes(path.read_bytes().replace(b'"promote"', b'"reject"'))
 
     assert f"the verdict: artifact {short(verdict)} is damaged" in said_of(audited(finished))
+
+
+def damage(folder: Path, identifier: str) -> None:
+    path = folder / ".lifeloop" / "vault" / "objects" / identifier[:2] / identifier
+    path.write_bytes(path.read_bytes() + b"x")
+
+
+@pytest.mark.parametrize(
+    ("of", "says"),
+    [
+        (lambda vault, verdict, trial: trial.answers, "the answers of the trial challenger/test/clean"),
+        (lambda vault, verdict, trial: trial.candidate, "the candidate of the trial challenger/test/clean"),
+        (lambda vault, verdict, trial: trial.dataset, "the dataset of the trial challenger/test/clean"),
+        (
+            lambda vault, verdict, trial: vault.get_value(trial.dataset, Dataset).tables["test"],
+            "the table of test examples of the trial challenger/test/clean",
+        ),
+        (lambda vault, verdict, trial: verdict.leaderboard, "the leaderboard"),
+    ],
+)
+def test_whatever_a_verdict_rests_on_is_read_and_not_only_looked_for(finished, first, of, says):
+    vault, verdict = open_project(finished).open_vault(), first.result.verdict
+    identifier = of(vault, verdict, vault.get_value(verdict.trials["challenger/test/clean"], Trial))
+    damage(finished, identifier)
+
+    assert f"{says}: artifact {short(identifier)} is damaged" in said_of(audited(finished))
+
+
+def test_a_release_put_before_that_of_an_older_verdict_is_named(twice):
+    tamper(
+        twice,
+        "INSERT INTO releases SELECT 2, 'x', v.id, v.challenger, 'x', 0 FROM verdicts v WHERE v.sequence = 2",
+        "INSERT INTO releases SELECT 3, 'y', verdict, candidate, name, at FROM releases WHERE sequence = 1",
+    )
+
+    assert "out of order" in "".join(audited(twice).releases[2].problems)
 
 
 def test_json_says_the_same_and_still_fails(twice):
@@ -219,6 +263,55 @@ def test_an_override_counts_once_and_can_name_an_older_verdict(twice, first):
     assert vault.get_value(made.released, Release).cycle == 1 == made.verdict.cycle
     with pytest.raises(GateError, match="is promoted already, by Ann against the gate"):
         override(project, **again)
+
+
+def test_an_override_is_recorded_with_its_release_or_not_at_all(twice, first):
+    project, vault = open_project(twice), open_project(twice).open_vault()
+    old = msgspec.structs.replace(first.result.verdict, decision="reject", challenger=first.result.verdict.champion)
+    with ledger_of(twice) as ledger:
+        ledger.add_verdict(row_of(vault.put_value(old), old, 1.0))
+        tamper(twice, "CREATE TRIGGER stop BEFORE INSERT ON releases BEGIN SELECT RAISE(ABORT, 'stopped'); END")
+
+        with pytest.raises(StoreError, match="stopped"):
+            override(project, reason="r", by="Ann", verdict="", clock=lambda: 5.0)
+
+        assert (len(ledger.verdicts()), len(ledger.releases())) == (3, 1)
+        tamper(twice, "DROP TRIGGER stop")
+        made = override(project, reason="r", by="Ann", verdict="", clock=lambda: 5.0)
+        assert (ledger.verdicts()[-1].id, ledger.current_release().id) == (made.verdict_id, made.released)
+
+
+@pytest.mark.parametrize(("field", "value"), [("cycle", 2), ("challenger", "f" * 64)])
+def test_an_override_of_another_verdict_than_it_says_is_named(twice, first, field, value):
+    vault, verdict = open_project(twice).open_vault(), first.result.verdict
+    said = {"override_by": "Ann", "override_reason": "r", "overrides": first.result.verdict_id}
+    forged = msgspec.structs.replace(verdict, **said | {field: value})
+    with ledger_of(twice) as ledger:
+        ledger.add_verdict(row_of(vault.put_value(forged), forged, 1.0))
+
+    assert f"it has another {field} than the verdict {short(first.result.verdict_id)}" in said_of(audited(twice))
+
+
+# why
+
+
+def test_why_names_the_releases_that_it_could_mean_and_a_verdict_that_is_gone(twice):
+    project = open_project(twice)
+    with ledger_of(twice) as ledger:
+        release = ledger.current_release()
+    tamper(
+        twice,
+        f"INSERT INTO releases SELECT 2, '{release.id[:12]}' || '{'f' * 52}', verdict, candidate, name, at "
+        "FROM releases",
+    )
+    with pytest.raises(GateError, match=f"2 releases begin with '{release.id[:8]}'"):
+        why(project, release.id[:8])
+    assert why(project, release.id)
+
+    tamper(twice, "DELETE FROM releases WHERE sequence = 2", "DELETE FROM verdicts")
+    with pytest.raises(GateError, match="is not in the ledger") as caught:
+        why(project)
+    assert "lifeloop audit" in caught.value.fix
 
 
 def test_an_override_without_a_name_or_reason_is_wrong_use(twice):

@@ -73,3 +73,12 @@ def test_who_has_a_temperature_or_a_member_with_one_draws_at_random(vault):
     assert draws_at_random(vault, vault.put_value(warm))
     assert draws_at_random(vault, composed(vault, ONE, warm))
     assert not draws_at_random(vault, composed(vault, ONE, ONE))
+
+
+def test_a_composed_one_adds_up_what_its_members_cost_so_that_their_prices_count(vault):
+    priced = [
+        msgspec.structs.replace(ONE, settings=REMOTE | {"usd_per_million_in": price, "usd_per_million_out": 0.0})
+        for price in (1.0, 2.0)
+    ]
+    cheap, dear = (answering_id(vault, composed(vault, ONE, member)) for member in priced)
+    assert cheap != dear

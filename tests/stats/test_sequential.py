@@ -15,6 +15,7 @@ from lifeloop.stats.sequential import (
     mean_e_value,
     mean_interval,
     normal_interval,
+    settled_interval,
     sign_e_value,
 )
 
@@ -199,3 +200,29 @@ def test_the_normal_interval_is_around_the_mean_and_of_one_value_says_nothing():
     assert (low + high) / 2 == pytest.approx(0.3)
     assert high - low > 2 * 1.96 * 0.2 / 10
     assert normal_interval(1, 0.3, 0.0, 0.95) == (-math.inf, math.inf)
+
+
+def ever_excluded(interval, runs=60, looks=16, grown=25):
+    """Return how often an interval of a mean that is 0 leaves it out at some look at a set that grows in the middle."""
+    chance, wrong = np.random.default_rng(7), 0
+    for _ in range(runs):
+        values = chance.choice([-1.0, 1.0], looks * grown)
+        turns = chance.random(len(values))  # as a hash of an example's id: it never changes, what is before it does
+        intervals = (interval(values[:n][np.argsort(turns[:n])], 0.8) for n in range(grown, len(values) + 1, grown))
+        wrong += any(low > 0 or high < 0 for low, high in intervals)
+    return wrong / runs
+
+
+def test_a_settled_interval_holds_at_every_look_at_a_set_that_grows_in_the_middle():
+    assert ever_excluded(settled_interval) <= 0.2
+    assert ever_excluded(mean_interval) > 0.2, "each look is another order, and each order another chance to err"
+
+
+@given(st.lists(st.floats(-1, 1), max_size=40), st.randoms())
+@settings(max_examples=30, deadline=None)
+def test_a_settled_interval_does_not_depend_on_the_order(values, chance):
+    low, high = settled_interval(values, 0.95)
+    assert settled_interval(chance.sample(values, len(values)), 0.95) == pytest.approx((low, high), abs=1e-6)
+    assert low <= (np.mean(values) if values else 0.0) <= high
+    running = mean_interval(values, 0.95)
+    assert low <= running[0] + 1e-6 and running[1] - 1e-6 <= high

@@ -103,6 +103,16 @@ def test_related_examples_that_are_all_right_do_not_claim_certainty():
     assert (found.value, found.low, found.high) == (1.0, *clopper_pearson(20, 20, 0.95))
 
 
+def test_few_answers_that_are_all_right_do_not_claim_certainty_on_any_metric_with_bounds():
+    items = alone([("a", "a")] * 8 + [("b", "b")] * 7)
+    found = measure(METRICS["macro_f1"], items, Scope(("a", "b"), "", ()), 0.95)
+    assert (found.value, found.low, found.high) == (1.0, 1 - clopper_pearson(0, 15, 0.95)[1], 1.0)
+    assert found.low < 0.8
+    cost = Metric("cost", "min", lambda scored, scope: np.zeros((len(scored), 1)), first, "EUR", bounds=(0.0, 12.0))
+    free = measure(cost, items, SCOPE, 0.95)
+    assert (free.value, free.low, free.high) == (0.0, 0.0, 12 * clopper_pearson(0, 15, 0.95)[1])
+
+
 def test_more_groups_than_the_limit_share_blocks_and_give_nearly_the_same_interval():
     chance = np.random.default_rng(0)
     rows = [("a", "aab"[chance.integers(3)], f"{n // 2}", 0.5) for n in range(6000)]
@@ -116,7 +126,9 @@ def test_repeats_of_an_example_count_once_with_their_mean():
     answers = [Answer("ab"[n % 2]) for n in range(80)]  # each right once in twice
     found = tallied(read(classify.TASK, examples, answers, SCOPE), repeats=2).metrics()[0]
     assert (found.metric, found.value, found.n) == ("accuracy", 0.5, 40)
-    assert found.high - found.low < 1e-9  # asked often enough, every example would be right half the time
+    # Every example is right half the time; but of one that was never seen, nothing is known.
+    reach = clopper_pearson(0, 40, 0.95)[1]
+    assert (found.low, found.high) == pytest.approx((0.5 - reach, 0.5 + reach))
 
 
 def test_the_variance_is_split_as_on_the_whole_table():

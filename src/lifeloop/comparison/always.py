@@ -41,7 +41,8 @@ def always_valid(found: Differences, confidence: float) -> Always:
         better, worse = sequential.sign_e_value(wins, losses), sequential.sign_e_value(losses, wins)
     else:
         better, worse = (sequential.mean_e_value(each, 0.0, low=-reach, high=reach) for each in (turned, -turned))
-    low, high = sequential.mean_interval(values, confidence, low=-reach, high=reach)
+    # A test set grows in the middle: no look sees the examples in the order of the look before.
+    low, high = sequential.settled_interval(values, confidence, low=-reach, high=reach)
     return Always(min(better, MOST), min(worse, MOST), low, high)
 
 
@@ -76,5 +77,5 @@ def _all_alike(found: Differences, difference: float, confidence: float) -> Alwa
     values = np.full(found.blocks.n_groups, difference)
     turned = values if found.metric.direction == "max" else -values
     better, worse = (sequential.mean_e_value(each, 0.0, low=-reach, high=reach) for each in (turned, -turned))
-    low, high = sequential.mean_interval(values, confidence, low=-reach, high=reach)
+    low, high = sequential.settled_interval(values, confidence, low=-reach, high=reach)
     return Always(min(better, MOST), min(worse, MOST), low, high)

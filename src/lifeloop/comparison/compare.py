@@ -17,7 +17,7 @@ from lifeloop.comparison.pairing import check_alike, pair
 from lifeloop.core.evidence import OPERATIONAL, Comparison, Trial
 from lifeloop.stats import bootstrap, proportions
 from lifeloop.store.vault import Vault
-from lifeloop.tasks.scoring import SEED
+from lifeloop.tasks.scoring import ALIKE, SEED
 from lifeloop.tasks.task import Metric
 
 
@@ -151,10 +151,11 @@ def _resampled(found: Differences, order: ComparisonOrder) -> Shown:
     )
     n_groups = found.blocks.n_groups
     over = "" if found.blocks.alone else f" of {n_groups:,} groups"
-    if high - low < 1e-12 and found.average and found.reach == 1.0:
+    reach = found.reach
+    if high - low < ALIKE and math.isfinite(reach) and reach > 0:
         # All groups are alike, and resampling them would claim certainty: Tango's interval has width even so.
-        agreed = round(abs(low) * n_groups)
+        agreed = min(n_groups, round(abs(low) / reach * n_groups))
         wins, losses = (agreed, 0) if low > 0 else (0, agreed)
-        low, high = proportions.tango_interval(wins, losses, n_groups, order.confidence)
+        low, high = (reach * end for end in proportions.tango_interval(wins, losses, n_groups, order.confidence))
         return low, high, None, f"Tango interval{over or f' of {n_groups:,} examples'}, all alike"
     return low, high, None, f"paired bootstrap{over} (BCa), {bootstrap.RESAMPLES:,} resamples"

@@ -39,7 +39,8 @@ class Differences(Struct, frozen=True):
     @property
     def binary(self) -> bool:
         """Whether each example is right or wrong, stands alone and was asked once, so that exact methods apply."""
-        values = self.ours.binary and self.theirs.binary
+        # Of a cost of up to 12, zeros alone are no shares: the next value could be 12.
+        values = self.ours.binary and self.theirs.binary and self.metric.bounds in (None, (0.0, 1.0))
         return values and self.average and self.blocks.alone and self.asked_once
 
     @property

@@ -16,17 +16,19 @@ from lifeloop.core.candidates import Answer, Request
 from lifeloop.core.content import Id
 from lifeloop.core.progress import Progress
 from lifeloop.engine.cached import Said, encoded, key_of, known
-from lifeloop.engine.members import Loaded, Purse
+from lifeloop.engine.members import Loaded, Purse, Timed, as_they_come
+from lifeloop.engine.spending import UsedUpError
+from lifeloop.models.answering_id import Prices
 from lifeloop.models.model import AnswersEach, Model
 
 COMMIT_ROWS, COMMIT_SECONDS = 500, 0.05
 """A local model's answers wait no longer than this to be committed; an endpoint's do not wait at all."""
 TELL_SECONDS = 0.1
+MOST_OPEN = 32
+"""Chunks that may wait for one slow request; then nothing more is sent until it has come."""
 
 Asks = Sequence[tuple[Request, int]]
 """A chunk of requests, each with the number of the time it is asked (0 the first)."""
-Timed = tuple[int, Answer, float]
-"""A request's place, its answer, and the seconds that took."""
 
 
 class Context(Struct, frozen=True):
@@ -40,6 +42,8 @@ class Context(Struct, frozen=True):
     total: int
     """Number of requests, for progress."""
     progress: Progress
+    prices: Prices | None = None
+    """What the candidate's tokens cost now, where it has a price of its own."""
 
 
 class _Chunk:
@@ -121,12 +125,12 @@ class Answering:
         keys = [key_of(self._with.whom, request, repeat) for request, repeat in asks]
         kept = self._with.purse.responses.get(keys)
         for key, (request, _) in zip(keys, asks, strict=True):
-            if key in kept or key in self._own or self._with.purse.meter.used_up():
+            if key in kept or key in self._own or self._with.purse.meter.used_up(spends=self.loaded.spends):
                 continue
             begun = time.perf_counter()
             answer = self.loaded.model.answer([request])[0]
             seconds.append(time.perf_counter() - begun)
-            self._keep(key, Said(answer, seconds[-1]))
+            self._keep(key, request, Said(answer, seconds[-1]))
             self._n_asked += 1
             self._commit()
             if answer.error:
@@ -138,7 +142,7 @@ class Answering:
         """Return the seconds that each request takes alone, asked anew, as far as the allowance goes."""
         seconds: list[float] = []
         for request, _ in asks:
-            if self._with.purse.meter.used_up():
+            if self._with.purse.meter.used_up(spends=self.loaded.spends):
                 break
             begun = time.perf_counter()
             answer = self.loaded.plain.answer([request])[0]
@@ -150,7 +154,7 @@ class Answering:
 
     def _look_up(self, asks: Asks) -> _Chunk:
         keys = [key_of(self._with.whom, request, repeat) for request, repeat in asks]
-        kept = known(self._with.purse.responses, keys)
+        kept = known(self._with.purse.responses, keys, self._with.prices)
         first = self._open[-1].first + len(self._open[-1].asks) if self._open else 0
         chunk = _Chunk(first, asks, keys, kept)
         had = len(asks) - chunk.left
@@ -168,6 +172,8 @@ class Answering:
                     self._settle(place, Said(answer, seconds))
                     while self._open and not self._open[0].left:
                         yield self._finished(self._open.popleft())
+        except UsedUpError as end:  # a member's; what it was paid for is kept already
+            self._bound = end.key
         finally:
             self._commit()
         if self._bound:
@@ -191,19 +197,21 @@ class Answering:
                     return
                 self._under_way[key] = list(places)
                 yield places[0], chunk.asks[places[0] - chunk.first][0]
-            if (asks := next(coming, None)) is None:
+            if len(self._open) >= MOST_OPEN or (asks := next(coming, None)) is None:
                 return
+            self._commit()  # else words that came back just now would be asked again
             chunk = self._look_up(asks)
             self._open.append(chunk)
 
     def _bound_reached(self) -> bool:
-        self._bound = self._with.purse.meter.used_up(len(self._under_way), self._n_asked)
+        spends = self.loaded.spends if self.loaded.paid else ()  # members may remember, and else they look themselves
+        self._bound = self._with.purse.meter.used_up(len(self._under_way), self._n_asked, spends)
         return bool(self._bound)
 
     def _settle(self, place: int, said: Said) -> None:
         chunk = self._chunk_of(place)
         key = chunk.keys[place - chunk.first]
-        self._keep(key, said)
+        self._keep(key, chunk.asks[place - chunk.first][0], said)
         self._n_asked += 1
         for each in self._under_way.pop(key):
             chunk = self._chunk_of(each)
@@ -218,8 +226,9 @@ class Answering:
     def _finished(self, chunk: _Chunk) -> list[Said]:
         return [said for said in chunk.said if said is not None]
 
-    def _keep(self, key: bytes, said: Said) -> None:
-        if not said.answer.error:  # what failed is asked again
+    def _keep(self, key: bytes, request: Request, said: Said) -> None:
+        # What failed is asked again, and so is what was made of a member's failure.
+        if not said.answer.error and request not in self._with.purse.failed:
             self._rows.append((key, encoded(said)))
         if self.loaded.paid:
             self._paid.append(said.answer)
@@ -254,7 +263,7 @@ class Answering:
 
 def _answered(loaded: Loaded, feed: Iterator[tuple[int, Request]]) -> Iterator[Timed]:
     model = loaded.model
-    return _as_they_come(model, feed) if isinstance(model, AnswersEach) else _in_batches(model, feed)
+    return as_they_come(model, feed) if isinstance(model, AnswersEach) else _in_batches(model, feed)
 
 
 def _in_batches(model: Model, feed: Iterator[tuple[int, Request]]) -> Iterator[Timed]:
@@ -264,16 +273,3 @@ def _in_batches(model: Model, feed: Iterator[tuple[int, Request]]) -> Iterator[T
         each = (time.perf_counter() - begun) / len(batch)
         for (place, _), answer in zip(batch, answers, strict=True):
             yield place, answer, each
-
-
-def _as_they_come(model: AnswersEach, feed: Iterator[tuple[int, Request]]) -> Iterator[Timed]:
-    sent: dict[int, float] = {}
-
-    def noted() -> Iterator[tuple[int, Request]]:
-        for place, request in feed:
-            sent[place] = time.perf_counter()
-            yield place, request
-
-    with closing(model.answer_each(noted())) as answered:
-        for place, answer in answered:
-            yield place, answer, time.perf_counter() - sent.pop(place)

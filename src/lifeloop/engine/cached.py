@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from lifeloop.core.candidates import Answer, Request
 from lifeloop.core.content import Id
+from lifeloop.models.answering_id import Prices
 from lifeloop.store.responses import Responses
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -49,15 +50,25 @@ def encoded(said: Said) -> bytes:
     return _encode(said)
 
 
-def known(responses: Responses, keys: Sequence[bytes]) -> dict[bytes, Said]:
-    """Return the answers that the cache holds. One that another version wrote and cannot be read is asked for again."""
+def known(responses: Responses, keys: Sequence[bytes], prices: Prices | None = None) -> dict[bytes, Said]:
+    """Return the answers that the cache holds, at today's `prices` where the candidate has its own.
+
+    One that another version wrote and cannot be read is asked for again.
+    """
     found = {}
     for key, value in responses.get(keys).items():
         try:
-            found[key] = _decode_said(value)
+            said = _decode_said(value)
         except msgspec.MsgspecError:
             continue
+        found[key] = said if prices is None else _repriced(said, prices)
     return found
+
+
+def _repriced(said: Said, prices: Prices) -> Said:
+    answer = said.answer
+    usd = (answer.tokens_in * prices[0] + answer.tokens_out * prices[1]) / 1e6
+    return said if usd == answer.usd else Said(msgspec.structs.replace(answer, usd=usd), said.seconds)
 
 
 def clocked(responses: Responses, whom: Id) -> Clocked | None:

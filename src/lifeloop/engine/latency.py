@@ -17,6 +17,8 @@ PROBES = 32
 """Requests sent one at a time to measure the latency of a candidate."""
 WARM_UP = 2
 """The first ones do not count."""
+FOREIGN = "(none of the examples)"
+"""Makes of an example's words what no example says."""
 
 
 class Clock:
@@ -45,7 +47,8 @@ class Clock:
         if answering.was_asked:  # else this process knows nothing of the model's needs
             known = msgspec.structs.replace(known, memory_mb=max(known.memory_mb, peak_mb()))
         if known != self._known:
-            keep_clocked(self._responses, self._whom, known)
+            if self._whole(answering, known):
+                keep_clocked(self._responses, self._whom, known)
             self._known = known
         if known.one_by_one and len(seconds) > WARM_UP:
             return seconds[WARM_UP:]
@@ -61,5 +64,16 @@ class Clock:
         return Clocked(tuple(self._probed(answering)), 0.0, one_by_one)
 
     def _probed(self, answering: Answering) -> list[float]:
-        asked = self._probes[:PROBES]
-        return answering.seconds_of([*asked[:WARM_UP], *asked])[WARM_UP:]
+        # An encoder remembers the texts that it met last: those of the trial, when there are few. So foreign words
+        # come first, and no probe twice.
+        asked = self._distinct()
+        warm_up = [(msgspec.structs.replace(request, text=f"{request.text} {FOREIGN}"), 0) for request, _ in asked]
+        return answering.seconds_of([*warm_up[:WARM_UP], *asked])[len(warm_up[:WARM_UP]) :]
+
+    def _distinct(self) -> Asks:
+        return list(dict.fromkeys(self._probes[:PROBES]))
+
+    def _whole(self, answering: Answering, known: Clocked) -> bool:
+        """Return whether that many were timed as there are; the budget, or a failure, may have cut them short."""
+        wanted = min(PROBES, len(self._probes)) - WARM_UP if answering.loaded.paid else len(self._distinct())
+        return known.one_by_one or len(known.seconds) >= max(1, wanted)

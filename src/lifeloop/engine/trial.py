@@ -28,7 +28,7 @@ from lifeloop.engine.latency import PROBES, WARM_UP, Clock
 from lifeloop.engine.spending import Allowance, Meter
 from lifeloop.metrics.declared import metrics_of
 from lifeloop.metrics.metric_kind import Surroundings
-from lifeloop.models.answering_id import answering_id, draws_at_random
+from lifeloop.models.answering_id import answering_id, draws_at_random, prices_of
 from lifeloop.store.datasets import CHUNK, SplitTable, split_for_trial
 from lifeloop.store.responses import Responses
 from lifeloop.store.tables import to_parquet
@@ -40,7 +40,7 @@ from lifeloop.tasks.task import Scope, Task
 
 __all__ = ["CLEAN", "VERSION", "Allowance", "TrialOrder", "Workplace", "run_trial"]
 
-VERSION = "2"
+VERSION = "3"
 CLEAN = "clean"
 
 
@@ -100,6 +100,7 @@ def run_trial(vault: Vault, order: TrialOrder, workplace: Workplace, *, progress
             open=lambda: members.load(vault, order.candidate, purse),
             total=subject.table.height * subject.repeats,
             progress=progress,
+            prices=prices_of(vault, order.candidate),
         )
         clock = Clock(responses, whom, _probes(order, subject))
         with closing(Answering(context)) as answering:

@@ -8,12 +8,16 @@ that.
 """
 
 import contextlib
+import functools
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 
+from lifeloop.core.candidates import Candidate
 from lifeloop.core.content import Id, short
+from lifeloop.core.data import Dataset
 from lifeloop.core.errors import StoreError
-from lifeloop.core.evidence import Release, Trial, Verdict
+from lifeloop.core.evidence import Leaderboard, Release, Trial, Verdict
 from lifeloop.project import Project
 from lifeloop.store.chain import START
 from lifeloop.store.ledger import ChainedRow, Ledger, ReleaseRow, VerdictRow
@@ -72,18 +76,34 @@ def audit_record(ledger: Ledger, vault: Vault) -> Audit:
     """Return what is wrong with a ledger and the vault that it names artifacts of, if anything."""
     chain = ledger.chain()
     rows = {link.row.id: link.row for link in chain}
+    decided = {run.output for run in ledger.runs() if run.stage == "decide"}
+    released = {row.verdict for row in ledger.releases()}
+    flaw = functools.cache(lambda identifier: _flaw(vault, identifier))  # many trials rest on one table
     verdicts = []
     before: ChainedRow | None = None
     for link in chain:
         row = link.row
-        problems = (*_links(before, link), *_against_vault(vault, row), *_overridden(vault, row, rows))
+        problems = (
+            *_links(before, link),
+            *_against_vault(vault, row, flaw),
+            *_overridden(vault, row, rows),
+            *_given(row, decided),
+            *_followed(row, chain[-1].row, released),
+        )
         verdicts.append(
             AuditedVerdict(link.sequence, row.id, row.cycle, row.decision, row.override_by, link.hash, problems)
         )
         before = link
+    history, places = ledger.releases(), {link.row.id: link.sequence for link in chain}
     releases = tuple(
-        AuditedRelease(row.sequence, row.id, row.name, row.verdict, tuple(_release(vault, row, rows)))
-        for row in ledger.releases()
+        AuditedRelease(
+            row.sequence,
+            row.id,
+            row.name,
+            row.verdict,
+            (*_in_order(history[:place], row, places), *_release(vault, row, rows)),
+        )
+        for place, row in enumerate(history)
     )
     return Audit(
         ledger=ledger.name,
@@ -112,7 +132,43 @@ def _links(before: ChainedRow | None, link: ChainedRow) -> list[str]:
     return problems
 
 
-def _against_vault(vault: Vault, row: VerdictRow) -> list[str]:
+def _given(row: VerdictRow, decided: set[Id]) -> list[str]:
+    """Return that nobody gave a verdict: neither the gate nor a person."""
+    return [] if row.override_by or row.id in decided else ["no run of the gate gave this verdict"]
+
+
+def _followed(row: VerdictRow, last: VerdictRow, released: set[Id]) -> list[str]:
+    """Return that a verdict promotes and nothing was released. The last one's release may still be on its way."""
+    if row.decision != "promote" or row.id in released or row.id == last.id:
+        return []
+    return ["it promotes, and its release is missing"]
+
+
+def _in_order(before: Sequence[ReleaseRow], row: ReleaseRow, places: dict[Id, int]) -> list[str]:
+    """Return what is wrong with a release's place after those before it; `places` are those of the verdicts."""
+    problems = []
+    last = before[-1].sequence if before else 0
+    if row.sequence != last + 1:
+        problems.append(f"release {row.sequence} follows release {last}: what was between is gone")
+    twins = [other.sequence for other in before if other.id == row.id]
+    if twins:
+        problems.append(f"it is in the ledger already, as release {twins[0]}")
+    latest = max((places.get(other.verdict, 0) for other in before), default=0)
+    if 0 < places.get(row.verdict, 0) < latest:
+        problems.append(f"its verdict {short(row.verdict)} is older than that of a release before it: out of order")
+    return problems
+
+
+def _flaw(vault: Vault, identifier: Id) -> str:
+    """Return what is wrong with an artifact's bytes, or ""."""
+    try:
+        vault.get(identifier)
+    except StoreError as error:
+        return error.what
+    return ""
+
+
+def _against_vault(vault: Vault, row: VerdictRow, flaw: Callable[[Id], str]) -> list[str]:
     """Return how a row differs from the verdict that it names, and what of that verdict's evidence is not there."""
     try:
         verdict = vault.get_value(row.id, Verdict)
@@ -123,13 +179,37 @@ def _against_vault(vault: Vault, row: VerdictRow) -> list[str]:
         for field in COPIED
         if getattr(row, field) != getattr(verdict, field)
     ]
+    try:
+        vault.get_value(verdict.leaderboard, Leaderboard)
+    except StoreError as error:
+        problems.append(f"the leaderboard: {error.what}")
     for role, identifier in verdict.trials.items():
         try:
-            if not vault.has(vault.get_value(identifier, Trial).answers):
-                problems.append(f"the answers of the trial {role} are missing from the vault")
+            trial = vault.get_value(identifier, Trial)
         except StoreError as error:
             problems.append(f"the trial {role}: {error.what}")
+        else:
+            problems += [f"{what} of the trial {role}: {said}" for what, said in _beneath(vault, trial, flaw)]
     return problems
+
+
+def _beneath(vault: Vault, trial: Trial, flaw: Callable[[Id], str]) -> Iterator[tuple[str, str]]:
+    """Yield what a trial rests on and what is wrong with it: its answers, its candidate and its examples."""
+    if said := flaw(trial.answers):
+        yield "the answers", said
+    try:
+        vault.get_value(trial.candidate, Candidate)
+    except StoreError as error:
+        yield "the candidate", error.what
+    try:
+        tables = vault.get_value(trial.dataset, Dataset).tables
+    except StoreError as error:
+        yield "the dataset", error.what
+        return
+    if trial.split not in tables:
+        yield "the dataset", f"it has no split {trial.split}"
+    elif said := flaw(tables[trial.split]):
+        yield f"the table of {trial.split} examples", said
 
 
 def _overridden(vault: Vault, row: VerdictRow, rows: dict[Id, VerdictRow]) -> list[str]:
@@ -141,8 +221,15 @@ def _overridden(vault: Vault, row: VerdictRow, rows: dict[Id, VerdictRow]) -> li
     if not verdict.override_by and not verdict.overrides:
         return []
     problems = []
-    if verdict.overrides not in rows:
+    old = rows.get(verdict.overrides)
+    if old is None:
         problems.append(f"it overrides the verdict {short(verdict.overrides)}, which is not in the ledger")
+    else:
+        problems += [
+            f"it has another {field} than the verdict {short(old.id)} that it overrides"
+            for field in ("cycle", "challenger")
+            if getattr(row, field) != getattr(old, field)
+        ]
     if not verdict.override_by or not verdict.override_reason:
         problems.append("it is an override without a name or a reason")
     return problems

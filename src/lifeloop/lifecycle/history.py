@@ -10,7 +10,7 @@ from lifeloop.auto import expand
 from lifeloop.comparison.compare import compare_trials
 from lifeloop.core.brief import parse_brief
 from lifeloop.core.candidates import Candidate, Estimate
-from lifeloop.core.content import Id
+from lifeloop.core.content import Id, short
 from lifeloop.core.data import Dataset
 from lifeloop.core.errors import GateError
 from lifeloop.core.events import ProductionSummary
@@ -119,15 +119,26 @@ def _production(project: Project, ledger: Ledger, vault: Vault, cycle: CycleRow)
 def why(project: Project, release: str = "") -> tuple[LineageStep, ...]:
     """Return the lineage of a release, named by the beginning of its id; "" means what is in production.
 
-    Raises GateError where there is no such release.
+    Raises GateError where there is no such release, several of them, or none of its verdict.
     """
     with contextlib.closing(project.open_ledger()) as ledger:
         rows = [row for row in ledger.releases() if row.id.startswith(release)]
         if not rows:
             what = f"there is no release {release!r}" if release else "nothing is in production"
             raise GateError(what, where=ledger.name, fix="`lifeloop status` says where the loop stands")
+        found = list(dict.fromkeys(row.id for row in rows))
+        if release and len(found) > 1:
+            named = ", ".join(short(identifier) for identifier in found[:5])
+            what = f"{len(found)} releases begin with {release!r}"
+            raise GateError(what, where=ledger.name, fix=f"say which: {named}")
         vault = project.open_vault()
-        verdict = next(row for row in ledger.verdicts() if row.id == rows[-1].verdict)
+        verdict = next((row for row in ledger.verdicts() if row.id == rows[-1].verdict), None)
+        if verdict is None:
+            raise GateError(
+                f"the verdict {short(rows[-1].verdict)} of the release {short(rows[-1].id)} is not in the ledger",
+                where=ledger.name,
+                fix="`lifeloop audit` says what else is wrong with the record of decisions",
+            )
         return lineage(ledger, vault, verdict, vault.get_value(rows[-1].id, Release))
 
 

@@ -57,8 +57,7 @@ def override(project: Project, *, reason: str, by: str, verdict: str, clock: Cal
             cycle=ledger.verdicts()[-1].cycle,  # of an older verdict: it is not the champion that later cycles had
         )
         identifier, released = vault.put_value(new), vault.put_value(made)
-        ledger.add_verdict(row_of(identifier, new, clock()))
-        ledger.add_release(id=released, verdict=made.verdict, candidate=made.candidate, name=made.name, at=clock())
+        ledger.add_override(row_of(identifier, new, clock()), release=released, name=made.name)
         return Overridden(identifier, new, released)
 
 

@@ -18,7 +18,7 @@ from lifeloop.core.evidence import Comparison, Decision, Direction, Guarantee, O
 from lifeloop.stages.objectives import find, hold, shown
 from lifeloop.stats import equivalence, power, proportions
 
-VERSION = "2"
+VERSION = "3"
 CHEAPER = 0.95
 """A cost below this share of the champion's counts as cheaper; anything nearer is the clock's noise."""
 MANY = 100.0

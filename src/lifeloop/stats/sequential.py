@@ -5,6 +5,7 @@ is shown at level alpha however often one looked before (Ville, 1939). Knows not
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from msgspec import Struct
@@ -107,17 +108,50 @@ def mean_interval(
     if not len(seen):
         return low, high
     level = 2.0 / (1.0 - confidence)
-    below = _furthest_refuted(seen, level, low, high, population)
-    above = -_furthest_refuted(-seen, level, -high, -low, population)
+
+    def refuted(turned: Floats, mean: float, least: float) -> bool:
+        return betting.ever_reaches(turned, mean, level, least, population)
+
+    return _between(seen, low, high, refuted)
+
+
+def settled_interval(
+    values: ArrayLike, confidence: float, *, low: float = -1.0, high: float = 1.0
+) -> tuple[float, float]:
+    """Return the always-valid interval of the mean by the final capital, which does not depend on the order.
+
+    So it also holds for a set that grows in the middle, where every look sees the values in another order and the
+    running intersection of `mean_interval` would hold at no stated level. It may widen from look to look. (low, high)
+    for no values. Raises ValueError for values outside [low, high].
+    """
+    seen = betting.checked(values, low, high, 0)
+    if not len(seen):
+        return low, high
+    needed = math.log(2.0 / (1.0 - confidence))
+
+    def refuted(turned: Floats, mean: float, least: float) -> bool:
+        return bool(betting.log_capital(turned, mean, least, 0)[-1] >= needed)
+
+    return _between(seen, low, high, refuted)
+
+
+_Refuted = Callable[[Floats, float, float], bool]
+"""Takes values, a mean and the least a value can be: whether the values show that mean to be exceeded."""
+
+
+def _between(values: Floats, low: float, high: float, refuted: _Refuted) -> tuple[float, float]:
+    """Return the ends of what is refuted from below and, with all signs turned, from above."""
+    below = _furthest_refuted(values, low, high, refuted)
+    above = -_furthest_refuted(-values, -high, -low, refuted)
     return min(below, above), max(below, above)
 
 
-def _furthest_refuted(values: Floats, level: float, low: float, high: float, population: int) -> float:
-    """Return the largest mean, to a millionth, that the values have at some time shown to be exceeded."""
+def _furthest_refuted(values: Floats, low: float, high: float, is_refuted: _Refuted) -> float:
+    """Return the largest mean, to a millionth of the range, that is refuted."""
     refuted, standing = low, high
     for _ in range(BISECTIONS):
         middle = (refuted + standing) / 2
-        if betting.ever_reaches(values, middle, level, low, population):
+        if is_refuted(values, middle, low):
             refuted = middle
         else:
             standing = middle

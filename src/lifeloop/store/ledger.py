@@ -83,17 +83,18 @@ class Ledger:
 
     def add_verdict(self, row: VerdictRow) -> None:
         """Record a verdict at the end of the chain; the same verdict twice changes nothing."""
-        table, values = schema.verdicts, msgspec.structs.asdict(row)
         with self._transaction() as connection:
-            self._hold_chain(connection)  # else two writers could both take the same row for the last
-            if self._exists(connection, table, values):
-                return
-            last = connection.execute(
-                sa.select(table.c.sequence, table.c.hash).order_by(table.c.sequence.desc()).limit(1)
-            ).first()
-            values["sequence"], previous = (last.sequence + 1, last.hash) if last else (1, chain.START)
-            values |= {"previous": previous, "hash": chain.chained(previous, values)}
-            connection.execute(sa.insert(table).values(values))
+            self._chain(connection, row)
+
+    def add_override(self, row: VerdictRow, *, release: Id, name: str) -> None:
+        """Record a verdict and put its challenger in production, in one transaction: never the one without the other.
+
+        `release` is the id of the release, `name` that of the candidate.
+        """
+        values = {"id": release, "verdict": row.id, "candidate": row.challenger, "name": name, "at": row.at}
+        with self._transaction() as connection:
+            self._chain(connection, row)
+            self._append(connection, schema.releases, values)
 
     def verdicts(self) -> list[VerdictRow]:
         """Return all verdicts, oldest first."""
@@ -208,14 +209,32 @@ class Ledger:
                 with self._engine.begin() as connection:
                     if ignore_existing and self._exists(connection, table, values):
                         return
-                    last = connection.execute(sa.select(sa.func.max(table.c.sequence))).scalar()
-                    connection.execute(sa.insert(table).values(values | {"sequence": (last or 0) + 1}))
+                    self._append(connection, table, values)
                 return
             except IntegrityError:
                 continue
             except (DBAPIError, OSError) as error:
                 raise explain(error, self.name) from error
         raise StoreError(f"could not number a row of {table.name}", where=self.name, fix="try again")
+
+    def _chain(self, connection: sa.Connection, row: VerdictRow) -> None:
+        """Insert a verdict at the end of the chain unless it is there."""
+        table, values = schema.verdicts, msgspec.structs.asdict(row)
+        self._hold_chain(connection)  # else two writers could both take the same row for the last
+        if self._exists(connection, table, values):
+            return
+        last = connection.execute(
+            sa.select(table.c.sequence, table.c.hash).order_by(table.c.sequence.desc()).limit(1)
+        ).first()
+        values["sequence"], previous = (last.sequence + 1, last.hash) if last else (1, chain.START)
+        values |= {"previous": previous, "hash": chain.chained(previous, values)}
+        connection.execute(sa.insert(table).values(values))
+
+    @staticmethod
+    def _append(connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> None:
+        """Insert a row with the next sequence number."""
+        last = connection.execute(sa.select(sa.func.max(table.c.sequence))).scalar()
+        connection.execute(sa.insert(table).values(values | {"sequence": (last or 0) + 1}))
 
     @staticmethod
     def _hold_chain(connection: sa.Connection) -> None:

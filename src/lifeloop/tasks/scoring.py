@@ -20,6 +20,7 @@ from lifeloop.tasks.repeats import Spread, over_repeats
 from lifeloop.tasks.task import Floats, Metric, Scope, Scored, Task, is_average
 
 __all__ = [
+    "ALIKE",
     "SEED",
     "SMALLEST_SLICE",
     "Blocks",
@@ -36,6 +37,8 @@ SEED = 0
 """Of the bootstrap: the same answers give the same interval."""
 SMALLEST_SLICE = 10
 """A slice of fewer examples is not reported: its numbers would say nothing."""
+ALIKE = 1e-12
+"""An interval narrower than this comes of items that are all alike, and resampling those would claim certainty."""
 PORTION = 1000
 """Examples scored at a time: 450 columns of so many take 4 MB."""
 
@@ -208,7 +211,9 @@ class _Part:
 
 def _measured(metric: Metric, sums: BlockSums, confidence: float, exact: bool) -> MetricValue:
     value = float(metric.combine(sums.means))
-    if sums.binary and is_average(metric, sums.sums.shape[1]):
+    # Of a cost of up to 12, zeros alone are no shares: the next value could be 12.
+    share = sums.binary and metric.bounds in (None, (0.0, 1.0))
+    if share and is_average(metric, sums.sums.shape[1]):
         if exact:
             low, high = proportions.clopper_pearson(round(float(sums.sums[:, 0].sum())), sums.n, confidence)
             return MetricValue(metric=metric.name, value=value, low=low, high=high, n=sums.n)
@@ -217,6 +222,11 @@ def _measured(metric: Metric, sums: BlockSums, confidence: float, exact: bool) -
             low, high = proportions.clopper_pearson(round(value * blocks), blocks, confidence)
             return MetricValue(metric=metric.name, value=value, low=low, high=high, n=sums.n)
     low, high = bootstrap.interval(sums.sums, sums.counts, metric.combine, confidence, SEED)
+    if high - low < ALIKE and metric.bounds is not None:
+        least, most = metric.bounds
+        if least <= value <= most:  # as many blocks were alike; of one unlike them, the value is anywhere in its bounds
+            reach = (most - least) * proportions.clopper_pearson(0, int((sums.counts > 0).sum()), confidence)[1]
+            low, high = max(least, value - reach), min(most, value + reach)
     return MetricValue(metric=metric.name, value=value, low=low, high=high, n=sums.n)
 
 
