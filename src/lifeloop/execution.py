@@ -83,7 +83,9 @@ def _listen(pipe: Connection, progress: Progress, where: str) -> Outcome:
             raise content
         else:
             text, trace = content
-            error = ModelError(text, where=where, fix="the trace is in the log; `lifeloop run` tries it again")
+            error = ModelError(
+                text, where=where, fix="check its settings; the whole trace is in .lifeloop/failures.log"
+            )
             error.add_note(trace)
             raise error
 

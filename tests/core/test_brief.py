@@ -52,6 +52,16 @@ def changed(old: str, new: str) -> str:
     return GOOD.replace(old, new, 1)
 
 
+@pytest.mark.parametrize(("known", "fix"), [('["channel"]', "did you mean 'channel'"), ("[]", "add it there")])
+def test_a_guard_on_a_column_that_is_no_slice_is_found(known, fix):
+    text = changed('source = "data.csv"', f'source = "data.csv"\nslices = {known}')
+    text = text.replace("guard = true", 'guard = true\nslices = ["chanel"]', 1)
+    with pytest.raises(BriefError, match=r"'chanel' is no column of data.slices") as caught:
+        parse_brief(text)
+    assert caught.value.where == "lifeloop.toml: objectives[1].slices"
+    assert fix in caught.value.fix
+
+
 def test_a_brief_is_read_whole_with_its_defaults():
     brief = parse_brief(GOOD)
     assert isinstance(brief, Brief)

@@ -137,10 +137,8 @@ def _objective(found: ObjectiveResult) -> str:
     if found.target is None:
         return f"{mark} guard {metric}: {found.state} (difference {found.value:+.4f})"
     sign = "≥" if found.direction == "max" else "≤"
-    return (
-        f"{mark} {metric} {sign} {found.target:g}: {found.value:.4f} "
-        f"({found.low:.4f} to {found.high:.4f}) {found.state}"
-    )
+    interval = f" ({found.low:.4f} to {found.high:.4f})" if found.low < found.high else ""  # measured, not sampled
+    return f"{mark} {metric} {sign} {found.target:g}: {found.value:.4f}{interval} {found.state}"
 
 
 def _guarantee(found: Guarantee) -> str:
@@ -154,10 +152,11 @@ def _guarantee(found: Guarantee) -> str:
 def comparison_line(row: Comparison) -> str:
     """Return a comparison in one line."""
     p_value = f", p = {row.p_value:.2g}" if row.p_value is not None else ""
+    interval = f" ({row.low:+.4f} to {row.high:+.4f})" if row.low < row.high else ""
     place = ", ".join(part for part in (row.split, "" if row.suite == "clean" else row.suite, row.slice) if part)
     return (
         f"· {row.metric} on {place} (n = {row.n}): {row.challenger:.4f} against {row.champion:.4f}, "
-        f"difference {row.difference:+.4f} ({row.low:+.4f} to {row.high:+.4f}){p_value}"
+        f"difference {row.difference:+.4f}{interval}{p_value}"
     )
 
 

@@ -80,7 +80,8 @@ class Objective(Struct, frozen=True, forbid_unknown_fields=True):
     margin: NotNegative = 0.01
     """How much worse still counts as equal."""
     slices: tuple[str, ...] = ()
-    """Columns by whose values a guard holds too: no slice may get worse by more than `margin`."""
+    """Columns of data.slices by whose values a guard holds too: no slice with at least 30 test examples may be shown to
+    get worse by more than `margin`."""
 
 
 class Budget(Struct, frozen=True, forbid_unknown_fields=True):
@@ -284,6 +285,14 @@ def _check_objectives(brief: Brief, file: str) -> None:
                 where=f"{file}: objectives[{index}].target",
                 fix="add `target = NUMBER`, or `guard = true` if it only may not get worse",
             )
+        for column in objective.slices:
+            if column not in brief.data.slices:
+                close = difflib.get_close_matches(column, brief.data.slices, n=1)
+                raise BriefError(
+                    f"{column!r} is no column of data.slices",
+                    where=f"{file}: objectives[{index}].slices",
+                    fix=f"did you mean {close[0]!r}?" if close else f'add it there: slices = ["{column}"]',
+                )
     if brief.primary.target is None:
         raise BriefError(
             "the first objective ranks the candidates and needs a target",

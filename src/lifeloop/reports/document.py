@@ -21,7 +21,7 @@ def document(record: CycleRecord) -> Document:
         title=f"{record.brief.project.name}: cycle {record.cycle}",
         about=f"Decided {moment(record.at)}. Verdict {short(record.verdict_id)}.",
         sentence=verdict_sentence(record),
-        tone=DECISION_TONES[record.verdict.decision],
+        tone="open" if record.verdict.override_by else DECISION_TONES[record.verdict.decision],
         sections=(
             verdict_section(record),
             brief_section(record),

@@ -36,7 +36,7 @@ def verdict_section(record: CycleRecord) -> Section:
         reason = verdict.override_reason.strip().rstrip(".")
         blocks.append(Text(lead=f"Override by {verdict.override_by}, against the gate:", text=f"{reason}."))
     blocks.append(Text(lead=f"{_DECISIONS[verdict.decision].capitalize()}.", text=f"{who}."))
-    if verdict.reason.strip():
+    if verdict.reason.strip() and not verdict.override_by:
         blocks.append(Text(lead="In the gate's own words:", text=f"{verdict.reason.strip().rstrip('.')}."))
     if verdict.objectives:
         rows = tuple(_objective_row(result, amounts) for result in verdict.objectives)
