@@ -156,7 +156,7 @@ def _misses(standing: Standing, objectives: Sequence[Objective], terms: Terms) -
 def _reason(
     chosen: Standing, best: Standing, close: Sequence[Standing], metric: str, margin: float, passed_over: int
 ) -> str:
-    tail = f" {passed_over} passed over for missing another target." if passed_over else ""
+    tail = f" {passed_over} passed over for missing a target." if passed_over else ""
     if chosen is best and len(close) == 1:
         return f"best {metric} on validation, by more than the margin of {margin:g}.{tail}"
     if chosen is best:
