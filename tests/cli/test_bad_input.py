@@ -315,6 +315,7 @@ def test_a_wrong_command_shows_how_it_is_used():
 
 
 def test_whom_the_last_cycle_does_not_know(finished):
+    assert_clear(call("-C", finished, "compare", "tfidf", "tfidf"), "cannot be better than itself", "two candidates")
     assert_clear(call("-C", finished, "compare", "tfidf", "nobody"), "'nobody' has no trial", "tfidf, majority")
     assert_clear(call("-C", finished, "compare", "tfidf", "majority", "--metric", "beauty"), "'beauty'", "accuracy")
     assert_clear(call("-C", finished, "why", "ffff"), "there is no release 'ffff'")

@@ -145,8 +145,10 @@ def why(project: Project, release: str = "") -> tuple[LineageStep, ...]:
 def compare_candidates(project: Project, a: str, b: str, metric: str = "") -> list[Comparison]:
     """Return candidates A and B of the last leaderboard compared on validation, by one metric or by the objectives'.
 
-    Raises GateError where one of them is not on it, or has no trial.
+    Raises GateError where one of them is not on it, or has no trial, or where they are one.
     """
+    if a == b:
+        raise GateError(f"{a!r} cannot be better than itself", where="compare", fix="name two candidates")
     with contextlib.closing(project.open_ledger()) as ledger:
         vault = project.open_vault()
         board = _last_board(ledger, vault)
