@@ -20,9 +20,9 @@ from lifeloop.core.planning import Plan
 from lifeloop.core.progress import Progress
 from lifeloop.engine import trial
 from lifeloop.execution import run_isolated
-from lifeloop.lifecycle.comparing import comparison_order, metrics_for, responses_of
 from lifeloop.lifecycle.racing import IN_PRODUCTION, Field, Track, race_to_the_end
 from lifeloop.lifecycle.runner import Done, Runner
+from lifeloop.lifecycle.surroundings import comparison_order, metrics_for, responses_of
 from lifeloop.metrics.declared import fingerprinted
 from lifeloop.project import Project, baseline_name, directions, prompt_of
 from lifeloop.stages import adapt, explore, make, race

@@ -12,10 +12,10 @@ from lifeloop.core.errors import ModelError
 from lifeloop.core.evidence import Comparison, Leaderboard, Trial, Verdict
 from lifeloop.core.progress import Progress
 from lifeloop.engine import trial
-from lifeloop.lifecycle.comparing import comparison_order, metrics_for
 from lifeloop.lifecycle.experiment import allowance, champion_of, trial_order, try_candidate
 from lifeloop.lifecycle.guarantees import guarantees, last_members
 from lifeloop.lifecycle.runner import Done, Runner
+from lifeloop.lifecycle.surroundings import comparison_order, metrics_for
 from lifeloop.metrics.declared import fingerprinted
 from lifeloop.project import Project, baseline_name, directions
 from lifeloop.stages import decide, evaluate, release

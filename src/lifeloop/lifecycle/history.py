@@ -17,10 +17,10 @@ from lifeloop.core.events import ProductionSummary
 from lifeloop.core.evidence import OPERATIONAL, Comparison, Leaderboard, Release, Trial, Verdict
 from lifeloop.core.planning import Plan
 from lifeloop.engine.spending import Allowance
-from lifeloop.lifecycle.comparing import comparison_order, metrics_for
 from lifeloop.lifecycle.cycle import BriefSource
 from lifeloop.lifecycle.lineage import lineage
 from lifeloop.lifecycle.refined import Collected
+from lifeloop.lifecycle.surroundings import comparison_order, metrics_for
 from lifeloop.project import Project
 from lifeloop.reports.html import render_html
 from lifeloop.reports.markdown import render_markdown

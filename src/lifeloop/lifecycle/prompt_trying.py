@@ -21,8 +21,8 @@ from lifeloop.core.data import Dataset, Example
 from lifeloop.core.errors import BriefError
 from lifeloop.core.progress import Progress
 from lifeloop.engine.trial import Allowance, Workplace
-from lifeloop.lifecycle.comparing import responses_of
 from lifeloop.lifecycle.prompts import Version, find_version, history, version_id
+from lifeloop.lifecycle.surroundings import responses_of
 from lifeloop.models import prompting
 from lifeloop.models.loading import load_candidate
 from lifeloop.models.model import Model

@@ -1,4 +1,4 @@
-"""What two trials of a project are compared with: its metrics, and the order that comparisons follow.
+"""What the trials of a project are measured and compared with: its metrics, and the order that comparisons follow.
 
 Takes a project and what may still be spent, gives metrics by name. Knows nothing of which trials are compared.
 """
