@@ -12,10 +12,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from lifeloop.core.data import SPLITS
+from lifeloop.core.data_brief import Data as Data
+from lifeloop.core.data_brief import Splits as Splits
 from lifeloop.core.errors import BriefError
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
-Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Positive = Annotated[float, Meta(gt=0.0)]
 NotNegative = Annotated[float, Meta(ge=0.0)]
 
@@ -31,42 +33,6 @@ class Project(Struct, frozen=True, forbid_unknown_fields=True):
     """The problem in the words of the people who have it."""
     scope: Literal["auto", "narrow", "broad"] = "auto"
     """Narrow specialist, broad model, or let the evidence decide."""
-
-
-class Splits(Struct, frozen=True, forbid_unknown_fields=True):
-    """The share of groups that falls in each split."""
-
-    train: Share = 0.6
-    validation: Share = 0.15
-    test: Share = 0.2
-    guard: Share = 0.05
-
-
-class Data(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the examples come from and how a row becomes an example."""
-
-    source: str
-    """A file (CSV, TSV, JSONL, Parquet, CoNLL) or a folder of texts, relative to the project."""
-    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "conll", "folder"] = "auto"
-    input: str = "text"
-    """Column that holds what goes in."""
-    reference: str = "label"
-    """Column that holds what should come out."""
-    id: str = ""
-    """Column with a row's own id; without one, the row's place in the source serves."""
-    group: str = ""
-    """Column of what belongs together (author, ticket, document): a group is never in two splits."""
-    split: str = ""
-    """Column that already assigns splits (train, validation, test, guard)."""
-    slices: tuple[str, ...] = ()
-    """Columns by which quality is also reported."""
-    out_of_scope: str = ""
-    """The label that means "none of the others", where there is one."""
-    encoding: str = "utf-8"
-    max_chars: Annotated[int, Meta(ge=1)] = 20_000
-    """A longer input is quarantined."""
-    splits: Splits = Splits()
-    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
 
 
 class Objective(Struct, frozen=True, forbid_unknown_fields=True):
@@ -302,7 +268,7 @@ def _check_objectives(brief: Brief, file: str) -> None:
 
 
 def _check_splits(brief: Brief, file: str) -> None:
-    shares = msgspec.structs.asdict(brief.data.splits)
+    shares = {name: getattr(brief.data.splits, name) for name in SPLITS}
     total = sum(shares.values())
     if abs(total - 1.0) > 1e-6:
         raise BriefError(
@@ -313,6 +279,11 @@ def _check_splits(brief: Brief, file: str) -> None:
     for name in ("train", "validation", "test"):
         if shares[name] <= 0 and not brief.data.split:
             raise BriefError("the share is 0", where=f"{file}: data.splits.{name}", fix="this split is needed")
+    if not brief.data.sources or not all(brief.data.sources):
+        raise BriefError("no source", where=f"{file}: data.source", fix='write source = "rows.csv", say')
+    if brief.data.splits.by == "time" and not brief.data.splits.column:
+        fix = "name the column that says when: a date or a number"
+        raise BriefError("a split by time needs a column", where=f"{file}: data.splits.column", fix=fix)
 
 
 def _check_candidates(brief: Brief, file: str) -> None:

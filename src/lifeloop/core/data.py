@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from lifeloop.core.content import Id
+from lifeloop.core.data_brief import About
 
 Split = Literal["train", "validation", "test", "guard"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test", "guard")
@@ -26,7 +27,9 @@ class Example(Struct, frozen=True):
     slices: dict[str, str] = {}
     """Column to value, for quality by slice."""
     source: str = ""
-    """Where the row came from: `FILE:ROW`, or `feedback:EVENT`."""
+    """Where the row came from: `FILE:ROW`, `feedback:EVENT`, or `synthetic:MODEL:NUMBER` for what a model wrote."""
+    rejected: str = ""
+    """For preference pairs: the answer that was liked less. Otherwise ""."""
 
 
 class RowFate(Struct, frozen=True):
@@ -49,20 +52,60 @@ class Finding(Struct, frozen=True):
     """Up to five sources of rows it concerns."""
 
 
+class RawPart(Struct, frozen=True):
+    """Some of the raw rows of one source, in order."""
+
+    table: Id
+    """Parquet of RAW_SCHEMA."""
+    n_rows: int
+    origin: str
+    """The source they came from."""
+
+
+class Raw(Struct, frozen=True):
+    """All raw rows as they came, in parts. A source that grew shares the parts that did not change."""
+
+    parts: tuple[RawPart, ...]
+
+    @property
+    def n_rows(self) -> int:
+        """Number of raw rows."""
+        return sum(part.n_rows for part in self.parts)
+
+
+class DatasetPart(Struct, frozen=True):
+    """What one raw part became."""
+
+    raw: Id
+    """The raw part's table."""
+    examined: Id
+    """The table after the steps that look at one row alone."""
+    settled: Id
+    """Hash of what the steps that look at all rows decided of these."""
+    tables: dict[Split, Id]
+    """The examples of each split; a split that has none of them is not there."""
+    fates: Id
+    """Parquet: source, fate, reason and detail of each raw row, in order."""
+
+
 class Dataset(Struct, frozen=True):
     """An immutable table in four splits. Its id is the hash of this value."""
 
-    tables: dict[str, Id]
-    """Split to the vault id of its Parquet table."""
+    tables: dict[Split, tuple[Id, ...]]
+    """Split to the vault ids of its Parquet tables, in order; all four splits are there."""
     counts: dict[str, int]
     """Split to number of examples."""
     labels: tuple[str, ...]
     """For classify: the labels of the training split, sorted. Otherwise the entity types, or empty."""
     raw: Id
-    """The table of raw rows that it was refined from."""
-    fates: Id
-    """The table that says what became of every raw row."""
-    findings: tuple[Finding, ...]
+    """The Raw value that it was refined from."""
+    parts: tuple[DatasetPart, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    placements: Id = ""
+    """Parquet: every group ever placed in this project, and its split. Later versions keep to it."""
+    sealed: tuple[Id, ...] = ()
+    """Encrypted tables from mask to what was masked, where the environment had a key."""
+    about: About = About()
 
     @property
     def n_examples(self) -> int:

@@ -1,18 +1,55 @@
-"""The seam of data sources: what turns a file or a folder into raw rows, and how the right one is found.
+"""The seam of data sources: what turns a place into raw rows, and how the right one is found.
 
 To add a source: one module with an object that has these members, declared under `lifeloop.sources`. It knows where
 rows come from and which of them could not be read; whether a row can be trusted is for the guards.
 """
 
 import difflib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 import polars as pl
+from msgspec import Struct
 
 from lifeloop import plugins
 from lifeloop.core.brief import Data
+from lifeloop.core.content import Id
 from lifeloop.core.errors import DataError
+
+CHUNK_ROWS = 20_000
+"""Rows that a source gives at a time, so that memory does not grow with the data."""
+
+
+class Entry(Struct, frozen=True):
+    """Where in a source reading can begin without what stands before it. The default is its start."""
+
+    offset: int = 0
+    """Bytes before it."""
+    lines: int = 0
+    """Lines before it, for the places that rows are named by."""
+
+
+START = Entry()
+
+
+class Chunk(Struct, frozen=True):
+    """The next rows of a source: CHUNK_ROWS of them, fewer only at its end."""
+
+    table: pl.DataFrame
+    """Of RAW_SCHEMA, in order; `flaw` says why a row could not be read."""
+    end: Entry | None = None
+    """Where the next chunk begins; None for a source that cannot be entered midway."""
+
+
+class Reading(Struct, frozen=True):
+    """What every source is told."""
+
+    data: Data
+    root: Path
+    """The project's folder, which paths are relative to."""
+    task: str = "classify"
+    """For formats whose rows look different for a chat than for a generation."""
 
 
 class Source(Protocol):
@@ -21,46 +58,16 @@ class Source(Protocol):
     suffixes: tuple[str, ...]
     """The endings of its files, lower-case, with the dot; empty for a source that is no file."""
 
-    def read(self, path: Path, data: Data) -> pl.DataFrame:
-        """Return one row of RAW_SCHEMA for each row there is, in order; `flaw` says why a row could not be read.
+    def chunks(self, place: str, reading: Reading, entry: Entry = START) -> Iterator[Chunk]:
+        """Yield the rows from an entry on, which an earlier reading of the same bytes gave.
 
-        Raises DataError where the whole cannot be used: no such file, no rows, no such column, another encoding.
+        `place` is a file's path or a folder's (relative to the root or absolute), or whatever else names the source.
+        Raises DataError, at the latest after the last chunk, where the whole cannot be used: no such file, no rows, no
+        such column, another encoding.
         """
 
-    def sample(self, path: Path, encoding: str, limit: int) -> list[dict[str, str]]:
+    def fingerprint(self, place: str, reading: Reading) -> Id:
+        """Return an id that changes whenever the rows do. Raises DataError where the source cannot be read."""
+
+    def sample(self, place: str, reading: Reading, limit: int) -> list[dict[str, str]]:
         """Return the first rows that can be read, at most `limit`, as column to text, for people to choose columns."""
-
-
-def source_for(path: Path, format: str = "auto") -> Source:
-    """Return the source of a format, for "auto" the one that the path's ending names; a directory is a `folder`.
-
-    Raises DataError where there is nothing at the path, or no source reads files of that ending.
-    """
-    if not path.exists():
-        raise _missing(path)
-    if format == "auto" and path.is_dir():
-        format = "folder"
-    if format != "auto":
-        found: Source = plugins.get("sources", format, where="data.format")
-        if path.is_dir() != (format == "folder"):
-            what = "is a directory" if path.is_dir() else "is a file"
-            raise DataError(f"{what}, which the format {format!r} is not", where=str(path), fix="mend data.format")
-        return found
-    known: list[str] = []
-    for name in plugins.names("sources"):
-        source: Source = plugins.get("sources", name)
-        if path.suffix.lower() in source.suffixes:
-            return source
-        known += source.suffixes
-    raise DataError(
-        f"no source reads files that end in {path.suffix!r}",
-        where=str(path),
-        fix=f"set data.format, or use one of: {', '.join(sorted(known))}",
-    )
-
-
-def _missing(path: Path) -> DataError:
-    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-    close = difflib.get_close_matches(path.name, beside, n=1)
-    fix = f"did you mean {close[0]!r}?" if close else "mend data.source: it is relative to the project's folder"
-    return DataError("there is no such file or folder", where=str(path), fix=fix)

@@ -23,6 +23,8 @@ RAW_SCHEMA: dict[str, type[pl.DataType]] = {
     "slices": pl.String,  # JSON object: column to value
     "source": pl.String,
     "flaw": pl.String,  # why the row could not be read, or ""
+    "rejected": pl.String,  # of a preference pair, the answer that was liked less
+    "time": pl.String,  # what data.splits.column holds, for splits by time
 }
 """Columns of a table of raw rows, as they came, before anything is trusted. "" where there is nothing, never null."""
 
