@@ -14,7 +14,7 @@ import msgspec
 
 from lifeloop import plugins
 from lifeloop.cli.main import COMMANDS, lifeloop
-from lifeloop.core import brief
+from lifeloop.core import brief, data_brief
 from lifeloop.core.evidence import OPERATIONAL
 
 HERE = Path(__file__).parent
@@ -53,8 +53,14 @@ def brief_reference() -> str:
     for section in ("project", "data", "objectives", "budget", "explore", "auto", "gate", "release", "monitor"):
         kind = _section(section)
         title = f"[[{section}]]" if section == "objectives" else f"[{section}]"
-        parts += [f"## {title}\n", f"{inspect.getdoc(kind)}\n", _keys(kind, brief)]
-    parts += ["## [data.splits]\n", f"{inspect.getdoc(brief.Splits)}\n", _keys(brief.Splits, brief)]
+        module = inspect.getmodule(kind)
+        assert module is not None
+        parts += [f"## {title}\n", f"{inspect.getdoc(kind)}\n", _keys(kind, module)]
+    for field in msgspec.structs.fields(data_brief.Data):
+        if field.name in ("splits", "about", "synthesis"):
+            parts += [f"## [data.{field.name}]\n", f"{inspect.getdoc(field.type)}\n", _keys(field.type, data_brief)]
+    for step in msgspec.structs.fields(data_brief.Refine):
+        parts += [f"## [data.refine.{step.name}]\n", f"{inspect.getdoc(step.type)}\n", _keys(step.type, data_brief)]
     parts += ["## [candidates.NAME]\n", "Each has a `kind`, or a `parent` and an `adapt`.\n"]
     for name in plugins.names("models"):
         found = plugins.get("models", name)

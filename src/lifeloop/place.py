@@ -31,6 +31,11 @@ def vault_url(folder: Path) -> str:
     return os.environ.get("LIFELOOP_VAULT") or str(folder.resolve() / STATE_FOLDER / "vault")
 
 
+def data_key() -> str:
+    """Return the key under which personal data is masked reversibly, LIFELOOP_DATA_KEY, or "" for none."""
+    return os.environ.get("LIFELOOP_DATA_KEY", "")
+
+
 def read_brief_text(folder: Path) -> str:
     """Return the text of the brief. Raises BriefError that says how to make one."""
     path = folder / BRIEF_FILE

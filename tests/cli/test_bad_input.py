@@ -46,7 +46,8 @@ def fates(folder: Path) -> dict[str, RowFate]:
     with ledger_of(folder) as ledger:
         refined = [row for row in ledger.runs() if row.stage == "refine"][-1]
     found = vault.get_value(refined.output, Dataset)
-    return {each.source: each for each in table_to_fates(from_parquet(vault.get(found.fates)))}
+    tables = [from_parquet(vault.get(part.fates)) for part in found.parts]
+    return {each.source: each for table in tables for each in table_to_fates(table)}
 
 
 # the brief

@@ -48,7 +48,7 @@ class Bench:
             for n, label in enumerate(truth)
         ]
         table = self.vault.put(to_parquet(examples_to_table(self.examples)))
-        self.dataset = self.vault.put_value(Dataset(dict.fromkeys(SPLITS, table), {}, ("a", "b"), "", "", ()))
+        self.dataset = self.vault.put_value(Dataset(dict.fromkeys(SPLITS, (table,)), {}, ("a", "b"), ""))
 
     def tried(self, name: str, answers: list[Answer], ids: list[str], repeats: int = 1, **changes: Any) -> Trial:
         candidate = self.vault.put_value(Candidate(name, "features", "classify", changes.pop("labels", ("a", "b")), {}))

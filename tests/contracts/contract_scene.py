@@ -68,11 +68,11 @@ class Scene:
             ]
             for split in SPLITS
         }
-        tables = {split: self.vault.put(to_parquet(examples_to_table(found))) for split, found in examples.items()}
+        tables = {split: (self.vault.put(to_parquet(examples_to_table(found))),) for split, found in examples.items()}
         self.inputs = [text for text, _ in pairs]
         self.labels = plugins.get("tasks", task).labels([reference for _, reference in pairs])
         counts = {split: len(pairs) for split in SPLITS}
-        dataset = Dataset(tables=tables, counts=counts, labels=self.labels, raw="", fates="", findings=())
+        dataset = Dataset(tables=tables, counts=counts, labels=self.labels, raw="")
         self.dataset = self.vault.put_value(dataset)
 
     def make(self, table: dict[str, Any], name: str = "one", **recipe: Any) -> Id:

@@ -154,8 +154,8 @@ def damage(folder: Path, identifier: str) -> None:
         (lambda vault, verdict, trial: trial.candidate, "the candidate of the trial challenger/test/clean"),
         (lambda vault, verdict, trial: trial.dataset, "the dataset of the trial challenger/test/clean"),
         (
-            lambda vault, verdict, trial: vault.get_value(trial.dataset, Dataset).tables["test"],
-            "the table of test examples of the trial challenger/test/clean",
+            lambda vault, verdict, trial: vault.get_value(trial.dataset, Dataset).tables["test"][0],
+            "a table of test examples of the trial challenger/test/clean",
         ),
         (lambda vault, verdict, trial: verdict.leaderboard, "the leaderboard"),
     ],

@@ -39,7 +39,7 @@ class Ground:
     def __init__(self, folder: Path, rates: dict[str, float], fails: dict[str, int]) -> None:
         self.vault = Vault(str(folder / "vault"), cache=folder / "cache")
         table = self.vault.put(to_parquet(examples_to_table(EXAMPLES)))
-        dataset = Dataset(dict.fromkeys(SPLITS, table), dict.fromkeys(SPLITS, N), ("no", "yes"), "", "", ())
+        dataset = Dataset(dict.fromkeys(SPLITS, (table,)), dict.fromkeys(SPLITS, N), ("no", "yes"), "")
         self.dataset = self.vault.put_value(dataset)
         self.ledger = open_ledger(f"sqlite:///{folder}/ledger.db")
         self.notices: list[Notice] = []

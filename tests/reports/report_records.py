@@ -251,11 +251,10 @@ def promoted() -> CycleRecord:
         brief=brief_of(),
         dataset_id=identifier("dataset"),
         dataset=Dataset(
-            tables={split: identifier(split) for split in counts},
+            tables={split: (identifier(split),) for split in counts},
             counts=counts,
             labels=("balance", "card_lost", "crédit", "oos", "支払い", "transfer"),
             raw=identifier("raw"),
-            fates=identifier("fates"),
             findings=findings,
         ),
         n_learned=87,

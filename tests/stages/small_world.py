@@ -39,10 +39,10 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.vault = Vault(str(folder / "vault"), cache=folder / "cache")
-        tables = {split: self.vault.put(to_parquet(examples_to_table(examples_of(split)))) for split in SPLITS}
+        tables = {split: (self.vault.put(to_parquet(examples_to_table(examples_of(split)))),) for split in SPLITS}
         self.labels = tuple(sorted(WORDS))
         counts = dict.fromkeys(SPLITS, N)
-        self.dataset = self.vault.put_value(Dataset(tables, counts, self.labels, raw="", fates="", findings=()))
+        self.dataset = self.vault.put_value(Dataset(tables, counts, self.labels, raw=""))
 
     def use(self, split: str, examples: list[Example]) -> None:
         """Put other examples into a split."""

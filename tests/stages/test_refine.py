@@ -8,18 +8,18 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refining_scene import ALIKE, Refined, a_vault, before_of, collected, refine
 
-from lifeloop.core.brief import Data, Splits
+from lifeloop.core.brief import Data
 from lifeloop.core.content import normalise
 from lifeloop.core.data import SPLITS
+from lifeloop.core.data_brief import Splits
 from lifeloop.core.errors import DataError
-from lifeloop.stages.collect import collect
-from lifeloop.stages.refine import Refined, refine
 from lifeloop.store.tables import RAW_SCHEMA, table_to_examples, to_parquet
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared/data"
 NOTHING = pl.DataFrame(schema=RAW_SCHEMA)
-DATA = Data(source="rows.csv")
+DATA = Data(source="rows.csv", refine=ALIKE)
 
 
 def raw_table(rows: list[dict[str, str]]) -> pl.DataFrame:
@@ -119,7 +119,7 @@ def test_a_likely_typing_error_of_a_label_is_set_aside():
 def test_rows_of_a_label_that_training_lacks_are_set_aside():
     rows = [{**row, "split": "train" if n < 80 else "val" if n < 100 else "test"} for n, row in enumerate(BASE)]
     rows.append({"input": "unseen", "reference": "new", "split": "test"})
-    refined = refine(raw_table(rows), Data(source="f", split="fold"), "classify")
+    refined = refine(raw_table(rows), Data(source="f", split="fold", refine=ALIKE), "classify")
     assert refined.fates[120].reason == "a label that no training row has"
 
 
@@ -163,14 +163,14 @@ def test_a_table_of_which_nothing_can_be_used_is_refused_with_the_reasons():
 
 def test_an_empty_split_is_refused_with_the_numbers():
     rows = [{"input": f"text {n}", "reference": "ab"[n % 2]} for n in range(40)]
-    data = Data(source="f", splits=Splits(train=0.998, validation=0.001, test=0.001, guard=0.0))
+    data = Data(source="f", refine=ALIKE, splits=Splits(train=0.998, validation=0.001, test=0.001, guard=0.0))
     with pytest.raises(DataError, match=r"validation and test \(rows: train 40") as caught:
         refine(raw_table(rows), data, "classify")
     assert "0.998" in caught.value.fix
 
     declared = [{**row, "split": "train"} for row in rows]
     with pytest.raises(DataError, match=r"data\.split: no row is left for test"):
-        refine(raw_table(declared), Data(source="f", split="fold"), "classify")
+        refine(raw_table(declared), Data(source="f", split="fold", refine=ALIKE), "classify")
 
 
 # what always holds
@@ -188,7 +188,7 @@ raw_rows = st.lists(
     ),
     max_size=25,
 )
-briefs = st.sampled_from([DATA, Data(source="f", split="fold"), Data(source="f", seed=3)])
+briefs = st.sampled_from([DATA, Data(source="f", split="fold", refine=ALIKE), Data(source="f", seed=3, refine=ALIKE)])
 tasks = st.sampled_from(["classify", "generate"])
 DECLARED_BASE = [
     {**row, "split": ("train", "val", "test", "guard")[n % 4], "reference": "ab"[n // 4 % 2]}
@@ -215,7 +215,7 @@ def test_every_row_has_one_fate_and_no_group_or_text_is_in_two_splits(rows, data
 
 
 @settings(max_examples=40, deadline=None)
-@given(raw_rows, raw_rows, st.sampled_from([DATA, Data(source="f", seed=3)]), tasks)
+@given(raw_rows, raw_rows, st.sampled_from([DATA, Data(source="f", seed=3, refine=ALIKE)]), tasks)
 def test_rows_added_later_move_no_row_that_stays(rows, later, data, task):
     first = raw_table([*BASE, *rows])
     second = pl.concat([first, raw_table([{**row, "source": f"later:{n}"} for n, row in enumerate(later)])])
@@ -238,6 +238,38 @@ def test_the_same_rows_give_the_same_bytes_and_their_order_moves_none(rows, chan
     assert all(other[source] == name for source, name in split_of(one).items() if source in other)
 
 
+# one version after another
+
+
+def test_what_did_not_change_is_shared_with_the_version_before():
+    vault = a_vault("shared")
+    first = refine(raw_table(BASE), DATA, "classify", vault=vault, part=40)
+    more = [{"input": f"later text {n}", "reference": "a", "id": f"l:{n}", "source": f"l:{n}"} for n in range(20)]
+
+    second = refine(
+        raw_table([*BASE, *more]), DATA, "classify", vault=vault, part=40, before=before_of(vault, first.dataset)
+    )
+
+    assert second.dataset.parts[:3] == first.dataset.parts
+    assert sum(second.dataset.counts.values()) == 140
+
+
+def test_a_version_made_after_another_is_the_one_that_is_made_from_nothing():
+    vault = a_vault("again")
+    first = refine(raw_table(BASE[:90]), DATA, "classify", vault=vault, part=40)
+    grown = refine(raw_table(BASE), DATA, "classify", vault=vault, part=40, before=before_of(vault, first.dataset))
+    alone = refine(raw_table(BASE), DATA, "classify", vault=vault, part=40)
+    assert grown.dataset == alone.dataset
+
+
+def test_other_shares_move_no_group_that_has_its_split():
+    vault = a_vault("kept")
+    first = refine(raw_table(BASE), DATA, "classify", vault=vault)
+    other = Data(source="f", refine=ALIKE, seed=9, splits=Splits(train=0.3, validation=0.3, test=0.3, guard=0.1))
+    second = refine(raw_table(BASE), other, "classify", vault=vault, before=before_of(vault, first.dataset))
+    assert split_of(second) == split_of(first)
+
+
 # on real data
 
 
@@ -249,10 +281,10 @@ def test_clinc150_is_refined_whole_and_quickly(tmp_path, split):
         writer = csv.writer(file)
         writer.writerow(("text", "label", "fold"))
         writer.writerows((*row, part.removeprefix("oos_")) for part, rows in parts.items() for row in rows)
-    data = Data(source="rows.csv", split=split, out_of_scope="oos")
+    data = Data(source="rows.csv", split=split, out_of_scope="oos", refine=ALIKE)
 
     start = time.perf_counter()
-    refined = refine(collect(data, tmp_path, NOTHING), data, "classify")
+    refined = refine(collected(data, tmp_path), data, "classify", part=20_000)
     seconds = time.perf_counter() - start
 
     assert len(refined.fates) == 23_700
@@ -268,7 +300,7 @@ def test_clinc150_is_refined_whole_and_quickly(tmp_path, split):
 
 @pytest.mark.skipif(not (SHARED / "wnut17").exists(), reason="shared/data/wnut17 is not on this machine")
 def test_wnut17_is_refined_whole():
-    data = Data(source="train.conll")
-    refined = refine(collect(data, SHARED / "wnut17", NOTHING), data, "extract")
+    data = Data(source="train.conll", refine=ALIKE)
+    refined = refine(collected(data, SHARED / "wnut17", "extract"), data, "extract", part=20_000)
     assert refined.labels == ("corporation", "creative-work", "group", "location", "person", "product")
     assert not [fate for fate in refined.fates if fate.fate == "quarantined"]

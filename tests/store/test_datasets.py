@@ -20,10 +20,10 @@ def example(identifier: str) -> Example:
 def stored(tmp_path: Path) -> tuple[Vault, str]:
     vault = Vault(str(tmp_path / "vault"), cache=tmp_path / "cache")
     tables = {
-        split: vault.put(to_parquet(examples_to_table([example(f"{split}{n}") for n in range(COUNTS[split])])))
+        split: (vault.put(to_parquet(examples_to_table([example(f"{split}{n}") for n in range(COUNTS[split])]))),)
         for split in SPLITS
     }
-    dataset = Dataset(tables=tables, counts=COUNTS, labels=("a", "b"), raw="", fates="", findings=())
+    dataset = Dataset(tables=tables, counts=COUNTS, labels=("a", "b"), raw="")
     return vault, vault.put_value(dataset)
 
 
@@ -84,8 +84,8 @@ def test_another_seed_draws_another_sample():
 def large(tmp_path: Path) -> tuple[Vault, str, list[Example]]:
     vault = Vault(str(tmp_path / "vault"), cache=tmp_path / "cache")
     examples = [Example(f"n{n}", f"text {n}", "a", f"g{n}", {"channel": "mail"}, f"row {n}") for n in range(1000)]
-    tables = dict.fromkeys(SPLITS, vault.put(to_parquet(examples_to_table(examples))))
-    dataset = Dataset(tables, dict.fromkeys(SPLITS, 1000), ("a",), raw="", fates="", findings=())
+    tables = dict.fromkeys(SPLITS, (vault.put(to_parquet(examples_to_table(examples))),))
+    dataset = Dataset(tables, dict.fromkeys(SPLITS, 1000), ("a",), raw="")
     return vault, vault.put_value(dataset), examples
 
 

@@ -24,8 +24,8 @@ SEARCH = {"parent": "small", "adapt": "prompt", "proposals": 4, "shots": [0], "i
 
 def searched(folder: Path, url: str, usd: float) -> Id:
     vault = Vault(str(folder / "vault"), cache=folder / "cache")
-    tables = {split: vault.put(to_parquet(examples_to_table(examples(30, split)))) for split in SPLITS}
-    dataset = vault.put_value(Dataset(tables, dict.fromkeys(SPLITS, 30), LABELS, raw="", fates="", findings=()))
+    tables = {split: (vault.put(to_parquet(examples_to_table(examples(30, split)))),) for split in SPLITS}
+    dataset = vault.put_value(Dataset(tables, dict.fromkeys(SPLITS, 30), LABELS, raw=""))
     workplace = Workplace(folder / "responses.sqlite", folder, 1, Allowance(usd=usd))
     prices = {"usd_per_million_in": 1.0, "usd_per_million_out": 1.0}
     small = {"kind": "remote", "url": url, "model": "small", "prompt": "sort", "retries": 0, "concurrency": 1, **prices}

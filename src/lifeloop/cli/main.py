@@ -18,6 +18,7 @@ COMMANDS = {
     "compare": "Test two candidates on the same examples.",
     "override": "Promote against the gate, with a name and a reason that stay on record.",
     "audit": "Check that no verdict was changed, and that its evidence is there.",
+    "data": "Versions of the data: card, differences, rows, export, selection.",
     "prompts": "Versions of prompts, what changed, and how they answer.",
     "report": "Write the report of a cycle again.",
     "serve": "Serve what is in production behind an OpenAI-compatible API.",

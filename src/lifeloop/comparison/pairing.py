@@ -3,7 +3,6 @@
 Takes two trials and the vault that holds their answers. Knows nothing of what is compared, or how.
 """
 
-import io
 from collections import Counter
 from collections.abc import Iterator
 
@@ -15,10 +14,11 @@ from numpy.typing import NDArray
 
 from lifeloop import plugins
 from lifeloop.core.candidates import Candidate
-from lifeloop.core.data import Dataset, Example
+from lifeloop.core.data import Example
 from lifeloop.core.errors import GateError
 from lifeloop.core.evidence import Trial
-from lifeloop.store.tables import table_to_answers, table_to_examples
+from lifeloop.store.datasets import split_parquet
+from lifeloop.store.tables import scan, table_to_answers, table_to_examples
 from lifeloop.store.vault import Vault
 from lifeloop.suites.suite import Suite
 from lifeloop.tasks.scoring import SMALLEST_SLICE, read, wide_scope
@@ -29,9 +29,9 @@ CHUNK = 2000
 
 
 class Table(Struct, frozen=True):
-    """A Parquet table of which some rows are wanted, in this order; only a span is unpacked at a time."""
+    """A table in Parquet parts of which some rows are wanted, in this order; only a span is unpacked at a time."""
 
-    data: bytes
+    data: tuple[bytes, ...]
     rows: NDArray[np.int64]
     repeats: int = 1
     """Rows that follow each of `rows` and are wanted with it, itself included."""
@@ -40,7 +40,7 @@ class Table(Struct, frozen=True):
         """Return the wanted rows from the start-th on, as many as a chunk has examples."""
         wanted = self.rows[start : start + CHUNK]
         first, last = int(wanted.min()), int(wanted.max()) + self.repeats
-        found = pl.scan_parquet(io.BytesIO(self.data)).slice(first, last - first).collect()
+        found = scan(self.data).slice(first, last - first).collect()
         return found[(wanted[:, None] - first + np.arange(self.repeats)).ravel()]
 
 
@@ -91,8 +91,8 @@ def pair(
     """
     check_alike(challenger, champion)
     trials = (challenger, champion)
-    split = vault.get(vault.get_value(challenger.dataset, Dataset).tables[challenger.split])
-    answers = [vault.get(trial.answers) for trial in trials]
+    split = split_parquet(vault, challenger.dataset, challenger.split)
+    answers = [(vault.get(trial.answers),) for trial in trials]
     places = _common(split, answers, trials)
     if not len(places) and challenger.n_items and champion.n_items:
         raise _not_the_same(challenger, champion)
@@ -115,8 +115,11 @@ def pair(
 
 SIDES = ("ours", "theirs")
 
+Parts = tuple[bytes, ...]
+"""Parquet tables of one schema, one after the other."""
 
-def _common(split: bytes, answers: list[bytes], trials: tuple[Trial, Trial]) -> pl.DataFrame:
+
+def _common(split: Parts, answers: list[Parts], trials: tuple[Trial, Trial]) -> pl.DataFrame:
     """Return the common examples: their `row` in the split, and the first of their rows in `ours` and `theirs`."""
     ids = _column(split, "id")
     places = pl.DataFrame({"id": ids, "row": np.arange(len(ids))})
@@ -127,8 +130,8 @@ def _common(split: bytes, answers: list[bytes], trials: tuple[Trial, Trial]) -> 
     return places.drop("id")
 
 
-def _column(data: bytes, name: str) -> pl.Series:
-    return pl.read_parquet(io.BytesIO(data), columns=[name])[name]
+def _column(data: Parts, name: str) -> pl.Series:
+    return scan(data).select(name).collect()[name]
 
 
 def check_alike(challenger: Trial, champion: Trial) -> None:

@@ -13,8 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from lifeloop.core.data import SPLITS
-from lifeloop.core.data_brief import Data as Data
-from lifeloop.core.data_brief import Splits as Splits
+from lifeloop.core.data_brief import Data
 from lifeloop.core.errors import BriefError
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]

@@ -24,7 +24,7 @@ class Splits(Struct, frozen=True, forbid_unknown_fields=True):
     """hash: by the group's hash alone. time: the oldest groups train, the newest test. stratified: each label's (or
     entity type's) groups in these shares. Whatever it is, a group keeps the split it was first given."""
     column: str = ""
-    """For time: the column with a date or a number. For stratified: a column of data.slices instead of the reference."""
+    """For time: the column with a date or number. For stratified: a column of data.slices instead of the reference."""
 
 
 class Encoding(Struct, frozen=True, forbid_unknown_fields=True):
@@ -173,11 +173,11 @@ class Data(Struct, frozen=True, forbid_unknown_fields=True):
     """Where the examples come from and how a row becomes an example."""
 
     source: str | tuple[str, ...]
-    """One or several of: a file, a folder of texts or a pattern (`logs/**/*.jsonl`), relative to the project; the URL of
-    a database with data.query; `hub:NAME` for a set of the Hugging Face hub; `ledger:events` for what was asked so far."""
+    """One or several of: a file, a folder of texts or a pattern (`logs/**/*.jsonl`), relative to the project; the URL
+    of a database, with data.query; `hub:NAME` for a set of the Hugging Face hub. Feedback of users comes by itself."""
     format: str = "auto"
-    """csv, tsv, jsonl, parquet, excel, conll, folder, messages, sharegpt, alpaca, preference, sql, hub, events; auto goes
-    by the ending."""
+    """csv, tsv, jsonl, parquet, excel, conll, folder, messages, sharegpt, alpaca, preference, sql, hub; auto goes by
+    the ending."""
     query: str = ""
     """For a database: the SELECT that gives the rows."""
     sheet: str = ""

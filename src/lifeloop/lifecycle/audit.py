@@ -208,8 +208,10 @@ def _beneath(vault: Vault, trial: Trial, flaw: Callable[[Id], str]) -> Iterator[
         return
     if trial.split not in tables:
         yield "the dataset", f"it has no split {trial.split}"
-    elif said := flaw(tables[trial.split]):
-        yield f"the table of {trial.split} examples", said
+        return
+    for table in tables[trial.split]:
+        if said := flaw(table):
+            yield f"a table of {trial.split} examples", said
 
 
 def _overridden(vault: Vault, row: VerdictRow, rows: dict[Id, VerdictRow]) -> list[str]:

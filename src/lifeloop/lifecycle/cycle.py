@@ -20,7 +20,7 @@ from lifeloop.core.evidence import Leaderboard, Verdict
 from lifeloop.core.planning import Plan
 from lifeloop.lifecycle.experiment import experiment
 from lifeloop.lifecycle.gate import judge_challenger, release_challenger, verdict_row
-from lifeloop.lifecycle.refined import refined_dataset
+from lifeloop.lifecycle.refined import reading_of, refined_dataset
 from lifeloop.lifecycle.runner import Done, Runner, Tell
 from lifeloop.machine import calibrate
 from lifeloop.project import Project
@@ -117,7 +117,7 @@ def _cycle(project: Project, ledger: Ledger, vault: Vault, clock: Callable[[], f
     source = BriefSource(
         text=project.brief_text,
         prompts={name: msgspec.to_builtins(prompt) for name, prompt in sorted(project.prompts.items())},
-        source=collect.fingerprint(project.brief.data, project.folder),
+        source=collect.fingerprint(reading_of(project)),
     )
     known = last.feedback_until if last else 0
     finished = last is not None and any(verdict.cycle == last.number for verdict in ledger.verdicts())

@@ -20,7 +20,8 @@ from lifeloop.lifecycle.runner import Done, Runner
 from lifeloop.models import abstain, cascade
 from lifeloop.project import Project
 from lifeloop.stages.decide import check
-from lifeloop.store.tables import from_parquet, table_to_answers, table_to_examples
+from lifeloop.store.datasets import split_parquet
+from lifeloop.store.tables import from_parquet, scan, table_to_answers, table_to_examples
 from lifeloop.store.vault import Vault
 from lifeloop.tasks.task import Scope, Task
 
@@ -95,7 +96,7 @@ def _lost(project: Project, vault: Vault, candidate: Candidate, trial: Trial, la
 
 def _answered(vault: Vault, trial: Trial, other: Trial) -> Iterator[tuple[list[Example], list[Answer], list[Answer]]]:
     """Yield the test examples with both trials' first answers, a chunk at a time."""
-    examples = from_parquet(vault.get(vault.get_value(trial.dataset, Dataset).tables[trial.split]))
+    examples = scan(split_parquet(vault, trial.dataset, trial.split)).collect()
     tables = [_first(from_parquet(vault.get(each.answers)), examples["id"]) for each in (trial, other)]
     for start in range(0, len(examples), CHUNK):
         own, others = (table_to_answers(table[start : start + CHUNK]) for table in tables)

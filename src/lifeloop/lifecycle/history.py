@@ -11,7 +11,7 @@ from lifeloop.comparison.compare import compare_trials
 from lifeloop.core.brief import parse_brief
 from lifeloop.core.candidates import Candidate, Estimate
 from lifeloop.core.content import Id, short
-from lifeloop.core.data import Dataset
+from lifeloop.core.data import Dataset, Raw
 from lifeloop.core.errors import GateError
 from lifeloop.core.events import ProductionSummary
 from lifeloop.core.evidence import OPERATIONAL, Comparison, Leaderboard, Release, Trial, Verdict
@@ -19,7 +19,6 @@ from lifeloop.core.planning import Plan
 from lifeloop.engine.spending import Allowance
 from lifeloop.lifecycle.cycle import BriefSource
 from lifeloop.lifecycle.lineage import lineage
-from lifeloop.lifecycle.refined import Collected
 from lifeloop.lifecycle.surroundings import comparison_order, metrics_for
 from lifeloop.project import Project
 from lifeloop.reports.html import render_html
@@ -64,7 +63,7 @@ def cycle_record(project: Project, cycle: int = 0) -> CycleRecord:
             brief=expand(parse_brief(vault.get_value(cycle_row.brief, BriefSource).text)),
             dataset_id=dataset_id,
             dataset=dataset,
-            n_learned=_n_learned(ledger.runs(), vault, dataset),
+            n_learned=_n_learned(vault, dataset),
             leaderboard=board,
             estimates=_estimates(ledger.runs(), vault, dataset_id),
             build_seconds=_build_seconds(ledger.runs(), vault, board),
@@ -90,9 +89,8 @@ def _release(ledger: Ledger, vault: Vault, verdict: VerdictRow) -> Release | Non
     return vault.get_value(row.id, Release) if row else None
 
 
-def _n_learned(runs: list[RunRow], vault: Vault, dataset: Dataset) -> int:
-    collected = (vault.get_value(row.output, Collected) for row in runs if row.stage == "collect")
-    return next((found.n_learned for found in collected if found.table == dataset.raw), 0)
+def _n_learned(vault: Vault, dataset: Dataset) -> int:
+    return sum(part.n_rows for part in vault.get_value(dataset.raw, Raw).parts if part.origin == "feedback")
 
 
 def _estimates(runs: list[RunRow], vault: Vault, dataset: Id) -> dict[str, Estimate]:

@@ -1,63 +1,128 @@
-"""Collect and refine: from the brief's source and the feedback so far to a dataset in the vault."""
+"""Collect and refine: from the brief's sources and the feedback so far to a dataset in the vault.
+
+Sees to it that what an earlier version of the data has read, examined or written is not done again, and that groups
+keep the split they were first given.
+"""
 
 import msgspec
 from msgspec import Struct
 
-from lifeloop.core.content import Id
-from lifeloop.core.data import SPLITS, Dataset
+from lifeloop.core.content import Id, content_id
+from lifeloop.core.data import Dataset, Raw, RawPart
 from lifeloop.core.progress import Progress
+from lifeloop.guards.seal import data_key
+from lifeloop.lifecycle.examined import examined_parts
 from lifeloop.lifecycle.runner import Done, Runner
+from lifeloop.lifecycle.synthesis import synthetic_rows
+from lifeloop.place import data_key as data_key_text
 from lifeloop.project import Project
-from lifeloop.stages import collect, learn, refine
-from lifeloop.store.ledger import CycleRow
-from lifeloop.store.tables import fates_to_table, from_parquet, to_parquet
+from lifeloop.sources.source import Reading
+from lifeloop.stages import collect, examine, learn, refine
+from lifeloop.stages.collect import Collected
+from lifeloop.store.ledger import CycleRow, RunRow
+from lifeloop.store.tables import from_parquet, to_parquet
 
 
-class Collected(Struct, frozen=True):
-    """The raw rows of a cycle."""
+class _Earlier(Struct, frozen=True):
+    """The last dataset of an earlier cycle, and the run that made it."""
 
-    table: Id
-    n_rows: int
-    n_learned: int
+    dataset: Dataset
+    run: RunRow
+
+
+def reading_of(project: Project) -> Reading:
+    """Return what sources are told of a project."""
+    return Reading(project.brief.data, project.folder, project.brief.project.task)
 
 
 def refined_dataset(project: Project, runner: Runner, row: CycleRow, source: Id) -> Done[Dataset]:
     """Return the cycle's dataset. `source` is the fingerprint of the data's bytes. Raises DataError."""
+    collected = _collected(project, runner, row, source)
+    benchmarks = project.brief.data.refine.contamination.benchmarks
+    known_items = tuple(collect.inputs_of(benchmarks, reading_of(project))) if benchmarks else ()
+    dataset = _refined(project, runner, row, collected.value.raw, known_items, "data")
+    written = synthetic_rows(project, runner, dataset)
+    if written is None or not written.height:
+        return dataset
+    raw = runner.vault.get_value(collected.value.raw, Raw)
+    part = RawPart(runner.vault.put(to_parquet(written)), written.height, "synthetic")
+    both = runner.vault.put_value(Raw((*raw.parts, part)))
+    return _refined(project, runner, row, both, known_items, "data and synthetic rows")
+
+
+def _collected(project: Project, runner: Runner, row: CycleRow, source: Id) -> Done[Collected]:
     data, task = project.brief.data, project.brief.project.task
-    vault, ledger = runner.vault, runner.ledger
+    section = collect.section(data, task)
+    settings = content_id([collect.VERSION, section])
 
     def gather(progress: Progress) -> Collected:
-        learned = learn.learn(ledger.feedback(until=row.feedback_until), task)
-        table = collect.collect(data, project.folder, learned)
-        return Collected(vault.put(to_parquet(table)), table.height, learned.height)
+        learned = learn.learn(runner.ledger.feedback(until=row.feedback_until), task)
+        known = _last_sources(runner, settings)
+        return collect.collect(reading_of(project), runner.vault, learned, known, progress)
 
-    collected = runner.run(
+    return runner.run(
         "collect",
         "data",
         version=f"{collect.VERSION}/{learn.VERSION}",
-        inputs={"source": source, "feedback_until": str(row.feedback_until)},
-        section=[msgspec.to_builtins(data), task],
+        inputs={"source": source, "feedback_until": str(row.feedback_until), "settings": settings},
+        section=[section, data.sources],
         kind=Collected,
         work=gather,
     )
 
+
+def _last_sources(runner: Runner, settings: Id) -> tuple[collect.SourceParts, ...]:
+    """Return the sources as they were last collected under the same settings."""
+    runs = [run for run in runner.ledger.runs() if run.stage == "collect" and run.inputs.get("settings") == settings]
+    return runner.vault.get_value(runs[-1].output, Collected).sources if runs else ()
+
+
+def _refined(
+    project: Project, runner: Runner, row: CycleRow, raw: Id, known_items: tuple[str, ...], subject: str
+) -> Done[Dataset]:
+    data, task = project.brief.data, project.brief.project.task
+    key = data_key(data_key_text()) if data_key_text() else None
+    section = [msgspec.to_builtins(data), task]
+    examined = examine.section(data, task), bool(key)
+    settings = content_id([refine.VERSION, section, examined, known_items])
+    earlier = _earlier(runner, row.number)
+    placed = _placements(earlier, raw, settings)
+
     def clean(progress: Progress) -> Dataset:
-        refined = refine.refine(from_parquet(vault.get(collected.value.table)), data, task)
-        return Dataset(
-            tables={split: vault.put(to_parquet(refined.splits[split])) for split in SPLITS},
-            counts={split: refined.splits[split].height for split in SPLITS},
-            labels=refined.labels,
-            raw=collected.value.table,
-            fates=vault.put(to_parquet(fates_to_table(refined.fates))),
-            findings=refined.findings,
-        )
+        parts = runner.vault.get_value(raw, Raw).parts
+        looked_at = examined_parts(runner, parts, data, task, key, progress)
+        before = refine.NOTHING_BEFORE
+        if earlier is not None:
+            tables = {part.raw: part for part in earlier.dataset.parts}
+            before = refine.Before(from_parquet(runner.vault.get(placed)) if placed else before.placements, tables)
+        return refine.refine(runner.vault, raw, looked_at, data, task, before, known_items, progress)
 
     return runner.run(
         "refine",
-        "data",
+        subject,
         version=refine.VERSION,
-        inputs={"raw": collected.value.table},
-        section=[msgspec.to_builtins(data), task],
+        inputs={"raw": raw, "placements": placed, "settings": settings},
+        section=section,
         kind=Dataset,
         work=clean,
     )
+
+
+def _earlier(runner: Runner, cycle: int) -> _Earlier | None:
+    """Return the last dataset that an earlier cycle made, or None."""
+    runs = [run for run in runner.ledger.runs() if run.stage == "refine" and run.cycle < cycle]
+    runs = [run for run in runs if "placements" in run.inputs]  # those of a version before had none
+    return _Earlier(runner.vault.get_value(runs[-1].output, Dataset), runs[-1]) if runs else None
+
+
+def _placements(earlier: _Earlier | None, raw: Id, settings: Id) -> Id:
+    """Return the id of the placements to keep to, or "".
+
+    For the same rows under the same settings they are those that the earlier run had: it would give the same again.
+    """
+    if earlier is None:
+        return ""
+    before = earlier.run.inputs
+    if (before.get("raw"), before.get("settings")) == (raw, settings):
+        return before["placements"]
+    return earlier.dataset.placements

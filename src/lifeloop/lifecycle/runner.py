@@ -100,6 +100,25 @@ class Runner:
         self._tell(Notice("done", stage, told, seconds=seconds))
         return Done(value, output, seconds, fresh=True)
 
+    def recall(
+        self, stage: str, *, version: str, inputs: dict[str, str], section: Any, kind: type[T]
+    ) -> tuple[Id, T | None]:
+        """Return the key of one of a stage's many small runs, and its output where the ledger has it.
+
+        For what is done once for each part of the data: people are told of the whole, not of each.
+        """
+        key = content_id([stage, "", version, inputs, section])
+        row = self.ledger.find_run(key)
+        found = self._kept(row, kind) if row else None
+        return key, found.value if found else None
+
+    def remember(self, key: Id, stage: str, subject: str, inputs: dict[str, str], value: Any, seconds: float) -> None:
+        """Record the output of a small run under the key that `recall` gave."""
+        output = self.vault.put_value(value)
+        self.ledger.add_run(
+            RunRow(key, self.cycle, stage, subject, inputs, output, seconds, self._clock(), __version__)
+        )
+
     def failed(self, stage: str, subject: str, why: str) -> None:
         """Tell that a stage run failed; nothing is recorded, so that the next run tries again."""
         self._tell(Notice("failed", stage, subject, note=why))

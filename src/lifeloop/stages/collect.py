@@ -1,58 +1,169 @@
-"""What data do we have? The rows of the brief's source and those that feedback taught, as one table.
+"""What data do we have? The rows of the brief's sources and those that feedback taught, as one table in parts.
 
 Takes the data section of the brief, gives raw rows exactly as they came, each with where it came from. Trusts nothing
-and drops nothing: that is for refine.
+and drops nothing: that is for refine. What an earlier collection stored of the same bytes is not read again.
 """
 
-import os
+import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import polars as pl
+from msgspec import Struct
 
 from lifeloop.core.brief import Data
 from lifeloop.core.content import Id, bytes_id, content_id
-from lifeloop.core.errors import DataError
-from lifeloop.sources.source import source_for
-from lifeloop.store.tables import RAW_SCHEMA
-from lifeloop.store.vault import file_id
+from lifeloop.core.data import Raw, RawPart
+from lifeloop.core.progress import Progress
+from lifeloop.sources.places import Place, places, source_of
+from lifeloop.sources.source import START, Entry, Reading, Source
+from lifeloop.store.tables import RAW_SCHEMA, to_parquet
+from lifeloop.store.vault import Vault
 
-VERSION = "1"
+VERSION = "2"
 """Changed by hand when the same source would give other rows."""
 
 
-def collect(data: Data, root: Path, learned: pl.DataFrame) -> pl.DataFrame:
-    """Return the raw rows of the source, relative to `root`, and after them the learned ones; both of RAW_SCHEMA.
+class SourcePart(Struct, frozen=True):
+    """A part of one source, as it was stored."""
 
-    Raises DataError where the source as a whole cannot be used.
+    table: Id
+    n_rows: int
+    bytes: Id
+    """Of the source's bytes from the end of the part before to this one's; "" where it cannot be entered midway."""
+    end: Entry | None
+
+
+class SourceParts(Struct, frozen=True):
+    """One source, as it was stored."""
+
+    origin: str
+    fingerprint: Id
+    parts: tuple[SourcePart, ...]
+
+
+class Collected(Struct, frozen=True):
+    """The raw rows of a cycle."""
+
+    raw: Id
+    """A Raw value."""
+    n_rows: int
+    n_learned: int
+    sources: tuple[SourceParts, ...]
+    n_shared: int = 0
+    """Rows in parts that an earlier collection had read."""
+
+
+def section(data: Data, task: str) -> list[Any]:
+    """Return what of the brief decides how any source is read."""
+    columns = [data.input, data.reference, data.id, data.group, data.split, data.slices, data.splits.column]
+    return [task, data.format, data.query, data.sheet, data.subset, data.revision, data.encoding, columns]
+
+
+def collect(
+    reading: Reading, vault: Vault, learned: pl.DataFrame, known: Sequence[SourceParts], progress: Progress
+) -> Collected:
+    """Return the raw rows of all sources, in order, and after them the learned ones (of RAW_SCHEMA).
+
+    `known` are the sources of an earlier collection under the same settings: it changes what is read, never what is
+    returned. Raises DataError where a source as a whole cannot be used.
     """
-    path = root / data.source
-    raw = source_for(path, data.format).read(path, data)
-    return pl.concat([raw, learned.select(list(RAW_SCHEMA))], how="vertical")
+    earlier = {each.origin: each for each in known}
+    found, n_shared, n_rows = [], 0, 0
+    for place in places(reading):
+        parts: list[SourcePart] = []
+        source = source_of(place)
+        fingerprint = source.fingerprint(place.place, reading)
+        shared = _shared(place, source, reading, fingerprint, earlier.get(place.origin))
+        if shared is None:
+            parts = list(earlier[place.origin].parts)
+            n_shared += sum(part.n_rows for part in parts)
+        else:
+            parts = list(shared)
+            n_shared += sum(part.n_rows for part in parts)
+            for part in _read(place, source, reading, vault, parts[-1].end or START if parts else START):
+                parts.append(part)
+                progress(n_rows + sum(each.n_rows for each in parts), 0, place.origin)
+        n_rows += sum(part.n_rows for part in parts)
+        found.append(SourceParts(place.origin, fingerprint, tuple(parts)))
+    raw = [RawPart(part.table, part.n_rows, source.origin) for source in found for part in source.parts]
+    if learned.height:
+        table = learned.select(list(RAW_SCHEMA))
+        raw.append(RawPart(vault.put(to_parquet(table)), table.height, "feedback"))
+    return Collected(
+        raw=vault.put_value(Raw(tuple(raw))),
+        n_rows=n_rows + learned.height,
+        n_learned=learned.height,
+        sources=tuple(found),
+        n_shared=n_shared,
+    )
 
 
-def fingerprint(data: Data, root: Path) -> Id:
-    """Return the id of the source's bytes: of the file, or of all paths and files of the folder.
-
-    Raises DataError where there is no such file or folder, or it cannot be read.
-    """
-    path = root / data.source
-    source_for(path, data.format)
-    try:
-        return _folder_id(path) if path.is_dir() else file_id(path)
-    except OSError as error:
-        where = str(error.filename or path)
-        raise DataError(f"cannot be read ({error.strerror})", where=where, fix="check its permissions") from None
+def fingerprint(reading: Reading) -> Id:
+    """Return an id of what all sources hold now. Raises DataError where one is missing or cannot be read."""
+    return content_id({place.origin: source_of(place).fingerprint(place.place, reading) for place in places(reading)})
 
 
-def _folder_id(root: Path) -> Id:
-    """Return the id of what a folder holds. Links count by where they point: nothing outside the folder is read."""
-    found = {}
-    for folder, inner, files in os.walk(root, followlinks=False):
-        for name in (*files, *inner):
-            path = Path(folder) / name
-            place = os.fsencode(path.relative_to(root)).decode("utf-8", "backslashreplace")
-            if path.is_symlink():
-                found[place] = bytes_id(os.fsencode(path.readlink()))
-            elif path.is_file():
-                found[place] = file_id(path)
-    return content_id(found)
+def inputs_of(paths: Sequence[str], reading: Reading) -> list[str]:
+    """Return the inputs of files beside the brief's own: known benchmark items. Raises DataError as `collect` does."""
+    texts: list[str] = []
+    for path in paths:
+        data = msgspec.structs.replace(reading.data, source=path, format="auto", id="", group="", split="", slices=())
+        asked = msgspec.structs.replace(reading, data=data)
+        for place in places(asked):
+            source = source_of(place)
+            columns = next(iter(source.sample(place.place, asked, 1)), {})
+            column = next((name for name in (data.input, "text", *columns) if name in columns), data.input)
+            wanted = msgspec.structs.replace(data, input=column, reference=column)
+            for chunk in source.chunks(place.place, msgspec.structs.replace(asked, data=wanted)):
+                texts += chunk.table.filter(pl.col("flaw") == "")["input"].to_list()
+    return texts
+
+
+def _shared(
+    place: Place, source: Source, reading: Reading, fingerprint: Id, before: SourceParts | None
+) -> tuple[SourcePart, ...] | None:
+    """Return the parts stored earlier that still stand, or None where all of them do."""
+    if before is None:
+        return ()
+    if before.fingerprint == fingerprint:
+        return None
+    standing: list[SourcePart] = []
+    begin = 0
+    for part in before.parts[:-1]:  # the last one may have been cut short by the end of the source
+        if part.end is None or not part.bytes or _bytes_id(_path(place, reading), begin, part.end.offset) != part.bytes:
+            break
+        standing.append(part)
+        begin = part.end.offset
+    return tuple(standing)
+
+
+def _read(place: Place, source: Source, reading: Reading, vault: Vault, entry: Entry) -> Iterator[SourcePart]:
+    """Yield the parts from an entry on, each once it is stored."""
+    begin = entry.offset
+    for chunk in source.chunks(place.place, reading, entry):
+        digest = ""
+        if chunk.end is not None:
+            digest = _bytes_id(_path(place, reading), begin, chunk.end.offset)
+            begin = chunk.end.offset
+        yield SourcePart(vault.put(to_parquet(chunk.table)), chunk.table.height, digest, chunk.end)
+
+
+def _path(place: Place, reading: Reading) -> Path:
+    return reading.root / place.place
+
+
+def _bytes_id(path: Path, begin: int, end: int) -> Id:
+    """Return the id of a span of a file's bytes, or "" where the file is shorter now."""
+    digest, left = hashlib.sha256(), end - begin
+    with path.open("rb") as file:
+        file.seek(begin)
+        while left > 0:
+            block = file.read(min(left, 1 << 20))
+            if not block:
+                return ""
+            digest.update(block)
+            left -= len(block)
+    return digest.hexdigest() if end > begin else bytes_id(b"")

@@ -1,128 +1,154 @@
 """Can we trust it? Raw rows become examples in four splits, and every row that does not is accounted for.
 
-Takes the raw table and the data section of the brief; asks one guard after another; gives the splits, the fate of
-each raw row and the findings. The same rows give the same examples, today and in a year.
+Takes the raw parts as they were examined, lets settle decide over all rows, and assembles the dataset. The same rows
+after the same history of versions give the same examples, today and in a year.
 """
 
-from collections.abc import Callable
-from functools import partial
+import bisect
+import itertools
+from collections.abc import Sequence
 
-import msgspec
 import polars as pl
 from msgspec import Struct
 
 from lifeloop import plugins
 from lifeloop.core.brief import Data
-from lifeloop.core.data import SPLITS, Example, Finding, RowFate, Split
+from lifeloop.core.content import Id
+from lifeloop.core.data import SPLITS, Dataset, DatasetPart, Finding, Raw, RawPart, Split
 from lifeloop.core.errors import DataError
-from lifeloop.guards.duplicates import drop_duplicates
-from lifeloop.guards.guard import Checked, keyed, numbered, taken_out
-from lifeloop.guards.ids import check_ids
-from lifeloop.guards.labels import check_conflicts, check_typos, merge_variants
-from lifeloop.guards.splits import assign_splits
-from lifeloop.guards.text import check_flaws, check_text
+from lifeloop.core.progress import Progress
+from lifeloop.guards.guard import EXAMINED, merged
+from lifeloop.stages import assemble, examine, settle
+from lifeloop.stages.examine import Examined
+from lifeloop.store.tables import scan, to_parquet
+from lifeloop.store.vault import Vault
 from lifeloop.tasks.task import Task
 
-VERSION = "1"
-"""Changed by hand when the same raw rows would give other examples."""
+VERSION = f"2/{examine.VERSION}/{settle.VERSION}/{assemble.VERSION}"
+"""Its first number is changed by hand when the same raw rows would give other examples."""
+
+PLACEMENTS = {"group": pl.String, "split": pl.String}
+"""Columns of the splits that groups were given: a hash of the group's name, and the split."""
 
 
-class Refined(Struct, frozen=True):
-    """What is left of raw data, and what became of the rest."""
+class Before(Struct, frozen=True):
+    """What earlier versions of the dataset leave to the next."""
 
-    splits: dict[Split, pl.DataFrame]
-    """All four splits, each with the columns of Example; the guard split may be empty."""
-    labels: tuple[str, ...]
-    """The labels or entity types of the training split, sorted; empty where the task has none."""
-    fates: tuple[RowFate, ...]
-    """One for each raw row, in order."""
-    findings: tuple[Finding, ...]
+    placements: pl.DataFrame
+    """Of PLACEMENTS."""
+    parts: dict[str, DatasetPart]
+    """By the raw part they came from: what is decided alike is not written again."""
 
 
-def refine(raw: pl.DataFrame, data: Data, task: str) -> Refined:
-    """Return the examples that raw rows of RAW_SCHEMA hold, in fixed splits, with the fate of every row.
+NOTHING_BEFORE = Before(pl.DataFrame(schema=PLACEMENTS), {})
 
-    Raises DataError where nothing is left, a split that is needed is empty, or there are not two labels to tell apart.
+
+class RowTexts(Struct, frozen=True):
+    """Reads inputs by their row, from the parts they are in."""
+
+    vault: Vault
+    examined: tuple[Examined, ...]
+    starts: tuple[int, ...]
+    """The first row of each part."""
+
+    def __call__(self, rows: Sequence[int]) -> pl.Series:
+        """Return the inputs (n,) of rows, which ascend."""
+        wanted = pl.Series("row", rows, dtype=pl.Int64)
+        found = []
+        for index, start in enumerate(self.starts):
+            end = self.starts[index + 1] if index + 1 < len(self.starts) else None
+            first = bisect.bisect_left(rows, start)
+            last = bisect.bisect_left(rows, end) if end is not None else len(rows)
+            if first == last:
+                continue
+            table = scan((self.vault.get(self.examined[index].table),)).select("row", "input").collect()
+            here = (wanted[first:last] - start).to_frame()
+            found.append(here.join(table, on="row", how="left", maintain_order="left")["input"])
+        return pl.concat(found) if found else pl.Series("input", [], dtype=pl.String)
+
+
+def refine(
+    vault: Vault,
+    raw: Id,
+    examined: Sequence[Examined],
+    data: Data,
+    task: str,
+    before: Before,
+    benchmarks: Sequence[str],
+    progress: Progress,
+) -> Dataset:
+    """Return the dataset that a Raw value's parts give, in fixed splits, with the fate of every row.
+
+    `examined` has one for each part. Raises DataError where nothing is left, a split that is needed is empty, or there
+    are not two labels to tell apart.
     """
     the_task: Task = plugins.get("tasks", task, where="project.task")
-    table, done = numbered(raw), []
-    for guard in _guards(data, the_task):
-        checked = guard(table)
-        table = checked.table
-        done.append(checked)
-    findings = tuple(each for checked in done for each in checked.findings)
-    _check_left(table, raw.height, findings)
-    splits = {name: _examples(table.filter(pl.col("split") == name)) for name in SPLITS}
-    labels = the_task.labels(splits["train"]["reference"].to_list())
+    parts = vault.get_value(raw, Raw).parts
+    starts = tuple(itertools.accumulate((part.n_rows for part in parts[:-1]), initial=0))
+    table = _all_rows(vault, examined, starts)
+    texts = RowTexts(vault, tuple(examined), starts)
+    found = settle.settle(table, texts, data, the_task, before.placements, benchmarks, progress)
+    findings = merged([*(each for part in examined for each in part.findings), *found.findings])
+    _check_left(found.table, sum(part.n_rows for part in parts), findings)
+    made = _assembled(vault, parts, examined, starts, found, before)
+    tables = _tables(vault, made)
+    counts = dict.fromkeys(SPLITS, 0) | dict(found.table["split"].value_counts().iter_rows())
+    train = found.table.filter(pl.col("split") == "train")
+    labels = the_task.labels(train["reference"].unique().to_list())
     if task == "classify":
-        _check_labels(labels, splits["train"])
-    _check_splits(splits, data)
-    return Refined(splits, labels, _fates(raw, table, done), findings)
-
-
-def _guards(data: Data, task: Task) -> list[Callable[[pl.DataFrame], Checked]]:
-    """Return the guards in the order in which rows meet them."""
-    classify = task.name == "classify"
-    labels = [
-        partial(merge_variants, out_of_scope=data.out_of_scope),
-        partial(check_typos, out_of_scope=data.out_of_scope),
-    ]
-    return [
-        check_flaws,
-        partial(check_text, max_chars=data.max_chars),
-        check_ids,
-        partial(_check_references, task=task),
-        *(labels if classify else []),
-        _with_keys,
-        *([check_conflicts] if classify else []),  # before repeats go: a repeat may be what contradicts
-        partial(assign_splits, data=data),
-        drop_duplicates,
-        *([_check_unknown_labels] if classify else []),
-    ]
-
-
-def _check_references(table: pl.DataFrame, task: Task) -> Checked:
-    """Quarantine rows whose reference the task cannot use."""
-    flaws = {reference: task.flaw(reference) for reference in set(table["reference"])}
-    out = {}
-    for row, reference in table.select("row", "reference").iter_rows():
-        if flaws[reference]:
-            reason, _, detail = flaws[reference].partition(": ")
-            out[row] = (reason, detail)
-    return taken_out(table, out, "references", "quarantined")
-
-
-def _with_keys(table: pl.DataFrame) -> Checked:
-    return Checked(keyed(table), {}, {}, ())
-
-
-def _check_unknown_labels(table: pl.DataFrame) -> Checked:
-    """Quarantine rows of other splits whose label no training row has: no candidate could know it."""
-    known = table.filter(pl.col("split") == "train")["reference"].unique()
-    if not known.len():
-        return Checked(table, {}, {}, ())
-    unknown = table.filter(~pl.col("reference").is_in(known.to_list())).select("row", "reference", "split")
-    reason = "a label that no training row has"
-    out = {row: (reason, f"{label!r}, in {split}") for row, label, split in unknown.iter_rows()}
-    return taken_out(table, out, "labels", "quarantined")
-
-
-def _examples(table: pl.DataFrame) -> pl.DataFrame:
-    return table.select(field.name for field in msgspec.structs.fields(Example))
-
-
-def _fates(raw: pl.DataFrame, table: pl.DataFrame, done: list[Checked]) -> tuple[RowFate, ...]:
-    """Return the fate of each raw row, in order."""
-    gone = {row: fate for checked in done for row, fate in checked.fates.items()}
-    notes: dict[int, list[str]] = {}
-    for checked in done:
-        for row, note in checked.notes.items():
-            notes.setdefault(row, []).append(note)
-    kept = dict(table.select("row", "split").iter_rows())
-    return tuple(
-        gone[row] if row in gone else RowFate(source, "kept", f"in {kept[row]}", "; ".join(notes.get(row, ())))
-        for row, source in enumerate(raw["source"])
+        _check_labels(labels, train)
+    _check_splits(counts, data)
+    return Dataset(
+        tables=tables,
+        counts=counts,
+        labels=labels,
+        raw=raw,
+        parts=made,
+        findings=findings,
+        placements=vault.put(to_parquet(found.placements)),
+        sealed=tuple(dict.fromkeys(part.sealed for part in examined if part.sealed)),
+        about=data.about,
     )
+
+
+def _all_rows(vault: Vault, examined: Sequence[Examined], starts: Sequence[int]) -> pl.DataFrame:
+    """Return what is known of each row, without the texts."""
+    parts = [
+        scan((vault.get(part.table),)).select(list(EXAMINED)).with_columns(pl.col("row") + start).collect()
+        for part, start in zip(examined, starts, strict=True)
+    ]
+    return pl.concat(parts)
+
+
+def _assembled(
+    vault: Vault,
+    parts: Sequence[RawPart],
+    examined: Sequence[Examined],
+    starts: Sequence[int],
+    found: settle.Settled,
+    before: Before,
+) -> tuple[DatasetPart, ...]:
+    kept = found.table.select(assemble.KEPT)
+    made = []
+    for part, looked_at, start in zip(parts, examined, starts, strict=True):
+        own, decided = (_rows_from(table, start, part.n_rows) for table in (kept, found.decided))
+        made.append(assemble.assemble(vault, part, looked_at, own, decided, before.parts.get(part.table)))
+    return tuple(made)
+
+
+def _rows_from(table: pl.DataFrame, start: int, n_rows: int) -> pl.DataFrame:
+    """Return the rows of a part, by their places in it. `table` is in the order of its rows."""
+    first, last = (int(table["row"].search_sorted(row, side="left")) for row in (start, start + n_rows))
+    return table[first:last].with_columns(pl.col("row") - start)
+
+
+def _tables(vault: Vault, parts: Sequence[DatasetPart]) -> dict[Split, tuple[Id, ...]]:
+    """Return each split's tables in order, one without rows where it has none."""
+    tables: dict[Split, tuple[Id, ...]] = {}
+    for split in SPLITS:
+        found = tuple(part.tables[split] for part in parts if split in part.tables)
+        tables[split] = found or (vault.put(to_parquet(assemble.no_examples())),)
+    return tables
 
 
 def _check_left(table: pl.DataFrame, n_raw: int, findings: tuple[Finding, ...]) -> None:
@@ -143,8 +169,7 @@ def _check_labels(labels: tuple[str, ...], train: pl.DataFrame) -> None:
         )
 
 
-def _check_splits(splits: dict[Split, pl.DataFrame], data: Data) -> None:
-    counts = {name: table.height for name, table in splits.items()}
+def _check_splits(counts: dict[str, int], data: Data) -> None:
     empty = [name for name in ("train", "validation", "test") if not counts[name]]
     if not empty:
         return
@@ -152,6 +177,6 @@ def _check_splits(splits: dict[Split, pl.DataFrame], data: Data) -> None:
     if data.split and "validation" not in empty:
         where, fix = "data.split", f"declare rows for it in the column {data.split!r}, or remove data.split"
     else:
-        shares = ", ".join(f"{name} {share:g}" for name, share in msgspec.structs.asdict(data.splits).items())
+        shares = ", ".join(f"{name} {getattr(data.splits, name):g}" for name in SPLITS)
         where, fix = "data.splits", f"add rows, or change the shares, which are {shares}"
     raise DataError(f"no row is left for {' and '.join(empty)} (rows: {there})", where=where, fix=fix)

@@ -3,15 +3,14 @@
 Several functions, on purpose: what trains or selects imports `read_for_selection`, which cannot name the guard split.
 """
 
-import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import polars as pl
 
 from lifeloop.core.content import Id, fraction
 from lifeloop.core.data import SPLITS, Dataset, Example, Profile, Split
-from lifeloop.store.tables import from_parquet, table_to_examples, to_parquet
+from lifeloop.store.tables import from_parquet, scan, table_to_examples, to_parquet
 from lifeloop.store.vault import Vault
 
 CHUNK = 1000
@@ -35,7 +34,12 @@ def read_for_evaluation(vault: Vault, dataset: Id, split: Literal["test", "guard
 
 def _read(vault: Vault, dataset: Id, split: str) -> list[Example]:
     tables = vault.get_value(dataset, Dataset).tables
-    return table_to_examples(from_parquet(vault.get(tables[split])))
+    return [example for table in tables[split] for example in table_to_examples(from_parquet(vault.get(table)))]
+
+
+def split_parquet(vault: Vault, dataset: Id, split: Split) -> tuple[bytes, ...]:
+    """Return the Parquet tables of a split, in order. For the gate alone: it can name any split."""
+    return tuple(vault.get(table) for table in vault.get_value(dataset, Dataset).tables[split])
 
 
 def sample(examples: list[Example], limit: int, seed: int) -> list[Example]:
@@ -50,10 +54,10 @@ def sample(examples: list[Example], limit: int, seed: int) -> list[Example]:
 
 
 class SplitTable:
-    """The examples of a split, read from Parquet bytes a part at a time: as objects half a million take a gigabyte."""
+    """The examples of a split, read from Parquet tables a part at a time: as objects half a million take a gigabyte."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
+    def __init__(self, tables: Sequence[bytes]) -> None:
+        self._tables = tables
         self.height = int(self._scan().select(pl.len()).collect().item())
 
     def column(self, name: str) -> pl.Series:
@@ -78,7 +82,7 @@ class SplitTable:
         return table_to_examples(self._scan().head(n).collect())
 
     def _scan(self) -> pl.LazyFrame:
-        return pl.scan_parquet(io.BytesIO(self._data))
+        return scan(self._tables)
 
 
 def split_for_trial(vault: Vault, dataset: Id, split: Split, limit: int, seed: int) -> SplitTable:
@@ -86,12 +90,13 @@ def split_for_trial(vault: Vault, dataset: Id, split: Split, limit: int, seed: i
 
     For trials of finished candidates alone: it can name any split.
     """
-    data = vault.get(vault.get_value(dataset, Dataset).tables[split])
-    whole = SplitTable(data)
+    tables = split_parquet(vault, dataset, split)
+    whole = SplitTable(tables)
     if not limit or whole.height <= limit:
         return whole
     places = _drawn(whole.column("id").to_list(), limit, seed)
-    return SplitTable(to_parquet(from_parquet(data)[places]))
+    drawn = scan(tables).with_row_index("place").filter(pl.col("place").is_in(places)).drop("place").collect()
+    return SplitTable((to_parquet(drawn),))
 
 
 def _drawn(identifiers: list[str], limit: int, seed: int) -> list[int]:

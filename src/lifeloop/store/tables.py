@@ -43,6 +43,11 @@ def from_parquet(data: bytes) -> pl.DataFrame:
     return pl.read_parquet(io.BytesIO(data))
 
 
+def scan(parts: Sequence[bytes]) -> pl.LazyFrame:
+    """Return several Parquet tables of one schema, one after the other, of which only what is asked for is read."""
+    return pl.scan_parquet([io.BytesIO(data) for data in parts])
+
+
 def examples_to_table(examples: Sequence[Example]) -> pl.DataFrame:
     """Return examples as a table; slices as JSON."""
     return _table(examples, Example)
