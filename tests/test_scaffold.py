@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lifeloop import scaffold
-from lifeloop.core.brief import parse_brief
+from lifeloop.core.brief import Data, parse_brief
 from lifeloop.project import check_names
 
 TASKS = ("classify", "extract", "generate", "chat")
@@ -39,7 +39,7 @@ def column(name: str, cells: list[str], **others: list[str]) -> list[dict[str, s
 def test_whatever_the_columns_and_cells_the_brief_parses_and_says_what_was_guessed(task, rows, source):
     found = scaffold.guess(rows, task)
 
-    brief = parse_brief(scaffold.brief("any", task, source, found))
+    brief = parse_brief(scaffold.brief("any", task, Data(source=source), found))
 
     check_names(brief)
     data = brief.data
@@ -98,6 +98,7 @@ def test_columns_without_telling_names_are_known_by_what_they_hold():
     [
         ("id", ["1", "1", "2", "3"]),  # an id that repeats is none
         ("customer", ["a", "b", "c", "d"]),  # groups of one are none
+        ("customer", ["a", "", " ", ""]),  # and so are those of no name
         ("split", ["train", "train", "train", "train"]),  # one split is none
         ("split", ["train", "test", "red", "blue"]),  # these are no splits
     ],
@@ -114,7 +115,7 @@ def test_the_label_for_none_of_the_others_changes_what_is_measured():
     rows = column("text", [f"text {n}" for n in range(6)], label=["a", "b", "OOS", "a", "b", "OOS"])
 
     found = scaffold.guess(rows, "classify")
-    brief = parse_brief(scaffold.brief("any", "classify", "data.csv", found))
+    brief = parse_brief(scaffold.brief("any", "classify", Data(source="data.csv"), found))
 
     assert (found.out_of_scope, brief.data.out_of_scope) == ("OOS", "OOS")
     assert brief.primary.metric == "in_scope_accuracy"
@@ -143,7 +144,7 @@ def test_many_labels_leave_the_small_language_model_out():
     labels = [f"label{n}" for n in range(scaffold.MOST_LABELS_TO_PROMPT + 1)]
     found = scaffold.guess(column("text", [f"text {n}" for n in range(len(labels))], label=labels), "classify")
 
-    brief = parse_brief(scaffold.brief("any", "classify", "data.csv", found))
+    brief = parse_brief(scaffold.brief("any", "classify", Data(source="data.csv"), found))
 
     assert {"majority", "tfidf"} <= set(brief.candidates)
     assert "smollm" not in brief.candidates

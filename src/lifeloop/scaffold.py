@@ -13,6 +13,7 @@ from statistics import mean
 
 from msgspec import Struct
 
+from lifeloop.core.brief import Data
 from lifeloop.stats import power
 
 INPUT_NAMES = ("text", "input", "question", "utterance", "sentence", "message", "messages", "body", "content", "prompt",
@@ -52,7 +53,7 @@ def guess(rows: Sequence[dict[str, str]], task: str) -> Guess:
     values = {column: [row.get(column, "") or "" for row in rows] for column in columns}
     split = next((c for c in columns if c.lower() in SPLIT_NAMES and _are_splits(values[c])), "")
     identifier = next((c for c in columns if c.lower() in ("id", "uid", "uuid", "row_id") and _unique(values[c])), "")
-    group = next((c for c in columns if c.lower() in GROUP_NAMES and not _unique(values[c])), "")
+    group = next((c for c in columns if c.lower() in GROUP_NAMES and _repeats(values[c])), "")
     free = [column for column in columns if column not in (split, identifier, group)]
     input_ = _named(free, INPUT_NAMES) or max(free, key=lambda c: mean(map(len, values[c])), default=columns[0])
     rest = [column for column in free if column != input_] or columns
@@ -82,6 +83,12 @@ def _unique(values: Sequence[str]) -> bool:
     return len(set(values)) == len(values)
 
 
+def _repeats(values: Sequence[str]) -> bool:
+    """Return whether a value that says something stands in several rows."""
+    said = [value for value in values if value.strip()]
+    return len(set(said)) < len(said)
+
+
 def _are_splits(values: Sequence[str]) -> bool:
     found = {value.strip().lower() for value in values}
     return len(found) > 1 and found <= SPLIT_VALUES
@@ -102,9 +109,9 @@ def target_for(found: Guess) -> float:
     return min(0.9, max(0.5, math.floor(20 * (found.majority + (1 - found.majority) * 2 / 3)) / 20))
 
 
-def brief(name: str, task: str, source: str, found: Guess) -> str:
-    """Return the text of `lifeloop.toml`."""
-    parts = [_head(name, task), _data(source, found), _objectives(task, found), _BUDGET]
+def brief(name: str, task: str, data: Data, found: Guess) -> str:
+    """Return the text of `lifeloop.toml`. Of `data` it takes where the rows come from and how they are read."""
+    parts = [_head(name, task), _data(data, found), _objectives(task, found), _BUDGET]
     return _aligned("\n".join([*parts, _explore(task, found), _GATE, _candidates(task, found), _tail(task)]))
 
 
@@ -153,10 +160,13 @@ scope = "auto"          # "narrow" (a specialist), "broad" (a language model), o
 """
 
 
-def _data(source: str, found: Guess) -> str:
-    lines = [
-        "[data]",
-        f"source = {_q(source)}",
+def _data(data: Data, found: Guess) -> str:
+    sources = [_q(source) for source in data.sources]
+    lines = ["[data]", f"source = {sources[0] if len(sources) == 1 else '[' + ', '.join(sources) + ']'}"]
+    for name in ("format", "query", "subset", "encoding"):
+        if (value := getattr(data, name)) != getattr(Data(source=""), name):
+            lines.append(f"{name} = {_q(value)}")
+    lines += [
         f"input = {_q(found.input)}           # the column that goes in",
         f"reference = {_q(found.reference)}   # the column that should come out",
     ]

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from reading_scene import read, sample
 
 from lifeloop.core.brief import Data
 from lifeloop.core.errors import DataError
@@ -10,14 +11,14 @@ from lifeloop.sources.rows import DAMAGED
 DATA = Data(source="rows.jsonl")
 
 
-def read(folder: Path, content: str | bytes, data: Data = DATA):
+def written_and_read(folder: Path, content: str | bytes, data: Data = DATA):
     path = folder / "rows.jsonl"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return SOURCE.read(path, data)
+    return read(SOURCE, path, data)
 
 
 def test_values_that_are_no_text_become_canonical_json(tmp_path):
-    table = read(
+    table = written_and_read(
         tmp_path,
         '{"text": [{"role": "user", "content": "Hi"}], "label": "Hello"}\n'
         '{"text": "Ann in Bonn", "label": [{"type": "person", "start": 0, "end": 3}]}\n'
@@ -45,7 +46,9 @@ def test_values_that_are_no_text_become_canonical_json(tmp_path):
 )
 def test_a_line_that_cannot_be_read_is_kept_with_its_flaw(tmp_path, line, flaw):
     bad = line.encode() if isinstance(line, str) else line
-    table = read(tmp_path, b'{"text": "ok", "label": "a"}\n' * 9 + bad + b'\n\n{"text": "last", "label": "b"}\n')
+    table = written_and_read(
+        tmp_path, b'{"text": "ok", "label": "a"}\n' * 9 + bad + b'\n\n{"text": "last", "label": "b"}\n'
+    )
 
     assert table.height == 11
     assert table["flaw"].to_list()[:9] == [""] * 9
@@ -55,7 +58,7 @@ def test_a_line_that_cannot_be_read_is_kept_with_its_flaw(tmp_path, line, flaw):
 
 def test_a_whole_number_beyond_64_bits_is_kept(tmp_path):
     number = "1" + "0" * 30
-    assert read(tmp_path, f'{{"text": "a", "label": {number}}}')["reference"].to_list() == [number]
+    assert written_and_read(tmp_path, f'{{"text": "a", "label": {number}}}')["reference"].to_list() == [number]
 
 
 @pytest.mark.parametrize(
@@ -65,16 +68,16 @@ def test_a_whole_number_beyond_64_bits_is_kept(tmp_path):
         ("text,label\na,b\n", "as on every line"),
         ('[{"text": "a"},\n{"text": "b"}]', "as on every line"),
         ('{"texts": "a", "label": "b"}\n', "did you mean 'texts'"),
+        ('{"messages": [{"role": "user", "content": "hi"}]}\n', 'set data.format = "messages"'),
         ("Grüße aus Köln\n".encode("cp1252") * 10, "set data.encoding"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused(tmp_path, content, says):
     with pytest.raises(DataError, match=says) as caught:
-        read(tmp_path, content)
+        written_and_read(tmp_path, content)
     assert "rows.jsonl" in caught.value.where
 
 
 def test_a_sample_shows_values_as_text(tmp_path):
-    read(tmp_path, '{"text": "a", "label": 1}\n{"text": "b", "label": null}\n{"text": "c", "label": "d"}\n')
-    sample = SOURCE.sample(tmp_path / "rows.jsonl", "utf-8", 2)
-    assert sample == [{"text": "a", "label": "1"}, {"text": "b", "label": ""}]
+    written_and_read(tmp_path, '{"text": "a", "label": 1}\n{"text": "b", "label": null}\n{"text": "c", "label": "d"}\n')
+    assert sample(SOURCE, tmp_path / "rows.jsonl", 2) == [{"text": "a", "label": "1"}, {"text": "b", "label": ""}]

@@ -4,6 +4,7 @@ import random
 
 import polars as pl
 import pytest
+from reading_scene import read, sample
 
 from lifeloop.core.brief import Data
 from lifeloop.core.errors import DataError
@@ -20,7 +21,7 @@ def written(folder, table: pl.DataFrame):
 
 def test_rows_are_read_with_their_numbers_and_nulls_are_flaws(tmp_path):
     path = written(tmp_path, pl.DataFrame({"text": ["a", None, "c"], "label": ["x", "y", None], "more": [1, 2, 3]}))
-    table = SOURCE.read(path, DATA)
+    table = read(SOURCE, path, DATA)
 
     assert table["source"].to_list() == ["rows.parquet:1", "rows.parquet:2", "rows.parquet:3"]
     assert table["flaw"].to_list() == ["", "no value: column 'text'", "no value: column 'label'"]
@@ -32,7 +33,7 @@ def test_values_that_are_no_text_become_text(tmp_path):
     frame = pl.DataFrame({"text": ["Ann"], "label": entities, "day": [day], "n": [7], "share": [float("nan")]})
     data = Data(source="rows.parquet", slices=("day", "n", "share"))
 
-    row = SOURCE.read(written(tmp_path, frame), data).to_dicts()[0]
+    row = read(SOURCE, written(tmp_path, frame), data).to_dicts()[0]
 
     assert row["reference"] == '[{"end":3,"start":0,"type":"person"}]'
     assert row["slices"] == '{"day":"2024-02-29","n":"7","share":""}'
@@ -46,7 +47,7 @@ def test_a_file_cut_short_anywhere_is_refused(tmp_path):
     for length in (1, 10, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(DataError, match="cut short") as caught:
-            SOURCE.read(path, DATA)
+            read(SOURCE, path, DATA)
         assert "rows.parquet" in caught.value.where
 
 
@@ -61,7 +62,7 @@ def test_a_damaged_file_gives_rows_or_an_error_that_says_so(tmp_path):
             damaged[chance.randrange(len(damaged))] = chance.randrange(256)
         path.write_bytes(damaged)
         try:
-            table = SOURCE.read(path, DATA)
+            table = read(SOURCE, path, DATA)
         except DataError as error:
             assert error.fix
         else:
@@ -77,9 +78,9 @@ def test_a_damaged_file_gives_rows_or_an_error_that_says_so(tmp_path):
 )
 def test_a_table_that_cannot_be_used_is_refused(tmp_path, frame, says):
     with pytest.raises(DataError, match=says):
-        SOURCE.read(written(tmp_path, frame), DATA)
+        read(SOURCE, written(tmp_path, frame), DATA)
 
 
 def test_a_sample_shows_the_first_rows(tmp_path):
     path = written(tmp_path, pl.DataFrame({"a": [1, 2, 3], "b": ["x", None, "z"]}))
-    assert SOURCE.sample(path, "utf-8", 2) == [{"a": "1", "b": "x"}, {"a": "2", "b": ""}]
+    assert sample(SOURCE, path, 2) == [{"a": "1", "b": "x"}, {"a": "2", "b": ""}]

@@ -115,6 +115,42 @@ def test_a_file_that_changed_at_its_head_is_read_whole(tmp_path, small_chunks):
     assert rows_of(changed)[3] == "text, x"
 
 
+def test_a_source_that_is_added_leaves_those_that_were_there_as_they_are(tmp_path, small_chunks):
+    write_rows(tmp_path / "rows.csv", 0, 25)
+    first = gathered(tmp_path, Data(source="rows.csv"))
+    (tmp_path / "a.jsonl").write_text('{"text": "new", "label": "a"}\n', encoding="utf-8")
+    both = Data(source=("a.jsonl", "rows.csv"))
+
+    found = gathered(tmp_path, both, first.sources)
+
+    assert (found.n_shared, found.n_rows) == (25, 26)
+    assert found.raw == gathered(tmp_path, both).raw
+    assert rows_of(found)[0] == "new"
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.conll", "rows.csv.gz", "rows.csv"])
+def test_what_was_cut_off_within_a_row_is_read_again(tmp_path, small_chunks, name):
+    rows = {
+        "rows.jsonl": b'{"text": "some words", "label": "a"}\n' * 35,
+        "rows.conll": b"some\tO\nwords\tO\n\n" * 35,
+        "rows.csv.gz": gzip.compress(b"text,label\n" + b"some words,a\n" * 35),
+        "rows.csv": b"text,label\r\n" + b'"some\r\nwords",a\r\n' * 35,
+    }[name]
+    (tmp_path / name).write_bytes(rows)
+    data = Data(source=name)
+    whole = gathered(tmp_path, data)
+    for cut in range(1, 60, 7):
+        (tmp_path / name).write_bytes(rows[:-cut])
+        if name.endswith(".gz"):
+            with pytest.raises(DataError, match=r"rows\.csv\.gz"):
+                gathered(tmp_path, data)
+            continue
+        known = gathered(tmp_path, data)
+        (tmp_path / name).write_bytes(rows)
+        assert gathered(tmp_path, data, known.sources).raw == whole.raw
+        assert gathered(tmp_path, data, known.sources).n_shared >= 20
+
+
 edits = st.lists(
     st.tuples(st.sampled_from(["append", "cut", "change", "quote"]), st.integers(0, 60), st.integers(1, 25)),
     min_size=1,

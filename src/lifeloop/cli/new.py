@@ -2,9 +2,15 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from lifeloop.core.brief import Data
+    from lifeloop.scaffold import Guess
 
 TASKS = ("classify", "extract", "generate", "chat")
 SAMPLE = 100_000
@@ -14,10 +20,20 @@ SAMPLE = 100_000
 @click.command(short_help="Scaffold a project: a brief with comments that teach, and prompts.")
 @click.argument("name")
 @click.option("--task", type=click.Choice(TASKS), required=True, help="What the use case does.")
-@click.option("--data", type=click.Path(path_type=Path), help="A file or folder of examples; columns are guessed.")
+@click.option(
+    "--data",
+    multiple=True,
+    metavar="SOURCE",
+    help="A file, a folder, a pattern, the URL of a database or hub:NAME; columns are guessed. May be repeated.",
+)
+@click.option("--query", default="", help="For a database: the SELECT that gives the rows.")
+@click.option("--subset", default="", help="For a hub set: its configuration, where it has several.")
+@click.option("--format", default="auto", show_default=True, help="The data's format, where the ending does not say.")
 @click.option("--encoding", default="utf-8", show_default=True, help="The data's encoding.")
 @click.pass_obj
-def command(folder: Path, name: str, task: str, data: Path | None, encoding: str) -> None:
+def command(
+    folder: Path, name: str, task: str, data: tuple[str, ...], query: str, subset: str, format: str, encoding: str
+) -> None:
     """Scaffold a project in the folder NAME: a brief with comments that teach, and prompts.
 
     With --data, the columns, the sizes of the splits and the objectives are proposed from a look at the data. The data
@@ -27,12 +43,15 @@ def command(folder: Path, name: str, task: str, data: Path | None, encoding: str
     Examples:
       lifeloop new tickets --task classify --data tickets.csv
       lifeloop new names --task extract --data train.conll
-      lifeloop new helpdesk --task chat --data conversations.jsonl
+      lifeloop new helpdesk --task chat --data 'logs/**/*.jsonl' --data older.jsonl.gz
+      lifeloop new orders --task classify --data env:ORDERS_URL --query "SELECT text, label FROM orders"
+      lifeloop new intents --task classify --data hub:clinc/clinc_oos --subset plus
     """
+    import msgspec
+
     from lifeloop import scaffold
-    from lifeloop.core.brief import parse_brief
+    from lifeloop.core.brief import Data, parse_brief
     from lifeloop.core.errors import BriefError
-    from lifeloop.sources.source import source_for
 
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,62}", name):
         raise BriefError(
@@ -44,12 +63,11 @@ def command(folder: Path, name: str, task: str, data: Path | None, encoding: str
     if (place / "lifeloop.toml").exists():
         raise BriefError("there is a project here already", where=str(place), fix="choose another name, or edit it")
     _check_encoding(encoding)
-    rows = source_for(data).sample(data, encoding, SAMPLE) if data else []
+    asked = Data(source=data or "data.csv", format=format, query=query, subset=subset, encoding=encoding)
+    sources = _from_project(data, place) or ("data.csv",)
+    rows, asked = _look(asked, task) if data else ([], asked)
     found = scaffold.guess(rows, task)
-    source = os.path.relpath(data.resolve(), place.resolve()) if data else "data.csv"
-    text = scaffold.brief(name, task, source, found)
-    if encoding != "utf-8":
-        text = text.replace("[data]\n", f'[data]\nencoding = "{encoding}"\n')
+    text = scaffold.brief(name, task, msgspec.structs.replace(asked, source=sources), found)
     _check_characters(text, data)
     parse_brief(text)  # a scaffold that does not parse is our fault, and must not reach anybody
     files = {"lifeloop.toml": text, ".gitignore": ".lifeloop/\n", **scaffold.prompts(task)}
@@ -57,6 +75,49 @@ def command(folder: Path, name: str, task: str, data: Path | None, encoding: str
         (place / path).parent.mkdir(parents=True, exist_ok=True)
         (place / path).write_text(content, encoding="utf-8")
     _say(place, found, data)
+
+
+def _look(data: "Data", task: str) -> "tuple[list[dict[str, str]], Data]":
+    """Return the first rows of all sources, and the data section with the format that a look at them shows."""
+    import msgspec
+
+    from lifeloop import scaffold
+    from lifeloop.sources.chat_logs import detect
+    from lifeloop.sources.places import places, source_of
+    from lifeloop.sources.source import Reading
+
+    rows: list[dict[str, str]] = []
+    found = list(places(Reading(data, Path(), task)))
+    for place in found:
+        if len(rows) >= SAMPLE:
+            break
+        rows += source_of(place).sample(place.place, Reading(data, Path(), task), SAMPLE - len(rows))
+    columns = max(rows, key=len, default={})
+    log = detect(columns) if data.format == "auto" and {place.format for place in found} == {"jsonl"} else ""
+    if log in ("messages", "sharegpt") and any(column.lower() in scaffold.REFERENCE_NAMES for column in columns):
+        log = ""  # what should come out stands beside the conversation, not in it
+    return _look(msgspec.structs.replace(data, format=log), task) if log else (rows, data)
+
+
+def _from_project(sources: Sequence[str], place: Path) -> tuple[str, ...]:
+    """Return the sources with paths as the project's folder sees them.
+
+    Raises BriefError for a URL with a password, which must not be written into a file that is under version control.
+    """
+    return tuple(_source(text, place.resolve()) for text in sources)
+
+
+def _source(text: str, place: Path) -> str:
+    from lifeloop.core.errors import BriefError
+    from lifeloop.sources.places import is_path
+
+    scheme, mark, rest = text.partition(":///")
+    if scheme.startswith("sqlite") and mark and rest and not rest.startswith(("/", ":memory:", "file:")):
+        return f"{scheme}:///{os.path.relpath(os.path.realpath(rest), place)}"
+    if re.match(r"[^/]+://[^/@]*:[^/@]+@", text):
+        fix = "export DATA_URL=… and say --data env:DATA_URL: the brief is for everyone who reads the project"
+        raise BriefError("the URL has a password in it", where="--data", fix=fix)
+    return os.path.relpath(os.path.realpath(text), place) if is_path(text) else text
 
 
 def _check_encoding(encoding: str) -> None:
@@ -70,7 +131,7 @@ def _check_encoding(encoding: str) -> None:
         ) from None
 
 
-def _check_characters(text: str, data: Path | None) -> None:
+def _check_characters(text: str, data: Sequence[str]) -> None:
     """Raise DataError where a name from the data cannot be written: bytes that are not valid come as surrogates."""
     from lifeloop.core.errors import DataError
 
@@ -79,15 +140,12 @@ def _check_characters(text: str, data: Path | None) -> None:
     except UnicodeEncodeError:
         raise DataError(
             "the file's name or a column's is not valid text",
-            where=repr(str(data)),
+            where=", ".join(map(ascii, data)),
             fix="name the data's encoding with --encoding, or rename it",
         ) from None
 
 
-def _say(place: Path, found: object, data: Path | None) -> None:
-    from lifeloop.scaffold import Guess
-
-    assert isinstance(found, Guess)
+def _say(place: Path, found: "Guess", data: Sequence[str]) -> None:
     click.echo(f"made {place}/lifeloop.toml and {place}/prompts/main/")
     if data:
         more = "" if found.n_rows < SAMPLE else " or more"

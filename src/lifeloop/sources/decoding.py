@@ -1,12 +1,11 @@
 """From a file's bytes to text, keeping apart what is valid in the declared encoding and what is not.
 
-Takes paths and encodings, gives text in which each byte that could not be decoded is a lone surrogate, so that the
+Takes bytes and encodings, gives text in which each byte that could not be decoded is a lone surrogate, so that the
 damage stays with its row. Knows nothing of rows and columns.
 """
 
 import codecs
 import re
-from pathlib import Path
 
 from lifeloop.core.errors import BriefError, DataError
 
@@ -23,37 +22,41 @@ _MARKS = {  # the longer marks first: UTF-32's begins like UTF-16's
 _LATIN = {"cp1254", "cp1257", "cp1258", "latin_1", "iso8859_9", "iso8859_13", "iso8859_14", "iso8859_15", "iso8859_16"}
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return a file's bytes. Raises DataError where it is missing, unreadable or empty."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", where=str(path), fix="check data.source") from None
-    if not data.strip():
-        raise DataError("the file is empty", where=path.name, fix="write rows to it, or mend data.source")
-    return data
+def decode(data: bytes, encoding: str, name: str) -> str:
+    """Return bytes as text without byte-order mark, with lone surrogates for what is not valid.
 
-
-def read_text(path: Path, encoding: str) -> str:
-    """Return a file's text without byte-order mark; bytes that are not valid become lone surrogates.
-
-    Raises DataError as `read_bytes` does, and where the whole file is plainly in another encoding.
+    Raises BriefError for an unknown encoding, DataError for one in which damage cannot be told from text.
     """
-    data = read_bytes(path)
-    _check_marks(path, data, encoding)
-    return decode(data, encoding, path)
-
-
-def decode(data: bytes, encoding: str, path: Path) -> str:
-    """Return bytes as text, with lone surrogates for what is not valid. Raises BriefError for an unknown encoding."""
+    check_encoding(encoding)
     try:
         return data.decode(encoding, "surrogateescape").removeprefix("\ufeff")
-    except LookupError:
+    except UnicodeError:
+        raise wrong_encoding(name, data, encoding) from None
+
+
+def check_encoding(encoding: str) -> None:
+    """Raise BriefError where there is no such encoding."""
+    try:
+        "\r\n".encode(encoding)
+    except (LookupError, UnicodeError):
         raise BriefError(
             f"there is no encoding {encoding!r}", where="data.encoding", fix='write "utf-8" or "cp1252", say'
         ) from None
-    except UnicodeError:
-        raise wrong_encoding(path, data, encoding) from None
+
+
+def check_marks(head: bytes, encoding: str, name: str) -> None:
+    """Raise DataError where the first bytes say that a file is in wide characters and the brief says otherwise."""
+    if is_wide(encoding):
+        return
+    first = head[:4096]
+    if first.startswith(tuple(_MARKS)) or first.count(0) > MOST_DAMAGED * len(first):
+        raise wrong_encoding(name, head, encoding)
+
+
+def is_wide(encoding: str) -> bool:
+    """Return whether an encoding ends lines with other bytes than ASCII does: UTF-16, UTF-32, EBCDIC."""
+    ends = "\r\n".encode(encoding)
+    return ends.removeprefix(codecs.BOM_UTF8) != b"\r\n"
 
 
 def is_damaged(text: str) -> bool:
@@ -63,14 +66,14 @@ def is_damaged(text: str) -> bool:
 
 def repaired(text: str) -> str:
     """Return a damaged text as people can read it and tables can hold it."""
-    return _DAMAGE.sub("\ufffd", text)
+    return text if text.isascii() else _DAMAGE.sub("\ufffd", text)
 
 
-def wrong_encoding(path: Path, data: bytes, encoding: str) -> DataError:
-    """Return the error for a file that is not in the declared encoding, with a guess of what it is in."""
+def wrong_encoding(name: str, data: bytes, encoding: str) -> DataError:
+    """Return the error for a file that is not in the declared encoding, with a guess from its bytes, or its first."""
     guess = guess_encoding(data)
     fix = f'set data.encoding = "{guess}"' if guess else "set data.encoding, or save the file as UTF-8"
-    return DataError(f"the text is not {encoding}", where=path.name, fix=fix)
+    return DataError(f"the text is not {encoding}", where=name, fix=fix)
 
 
 def guess_encoding(data: bytes) -> str:
@@ -78,8 +81,8 @@ def guess_encoding(data: bytes) -> str:
     for mark, name in _MARKS.items():
         if data.startswith(mark):
             return name
-    try:
-        data.decode("utf-8")
+    try:  # what stands at the end may be the beginning of a character, where these are a file's first bytes
+        codecs.getincrementaldecoder("utf-8")().decode(data)
     except UnicodeDecodeError:
         pass
     else:
@@ -94,12 +97,3 @@ def guess_encoding(data: bytes) -> str:
     if best.encoding in _LATIN or "cp1252" in best.could_be_from_charset:
         return "cp1252"
     return best.encoding.replace("_", "-")
-
-
-def _check_marks(path: Path, data: bytes, encoding: str) -> None:
-    """Raise DataError where the first bytes say that the file is in wide characters and the brief says otherwise."""
-    if encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32")):
-        return
-    head = data[:4096]
-    if head.startswith(tuple(_MARKS)) or head.count(0) > MOST_DAMAGED * len(head):
-        raise wrong_encoding(path, data, encoding)

@@ -5,16 +5,22 @@ becomes a flaw. Knows nothing of what a task wants in its references.
 """
 
 import itertools
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from functools import partial
 
 import msgspec
-import polars as pl
 
-from lifeloop.core.brief import Data
+from lifeloop.core.content import Id
 from lifeloop.core.errors import DataError
-from lifeloop.sources.decoding import MOST_DAMAGED, is_damaged, read_bytes, read_text, wrong_encoding
-from lifeloop.sources.rows import DAMAGED, Record, as_text, check_columns, raw_table, share_damaged
+from lifeloop.sources.chat_logs import detect
+from lifeloop.sources.decoding import is_damaged
+from lifeloop.sources.files import file_at, fingerprint_of, name_of
+from lifeloop.sources.lines import TOO_LONG, Line, damage_in, lines
+from lifeloop.sources.rows import DAMAGED, Record, as_text, check_columns, chunked, wanted
+from lifeloop.sources.source import START, Chunk, Entry, Reading
+
+MOST_COLUMNS = 1_000
+"""Keys that are remembered to tell people what columns there are: a file may have other keys in every row."""
 
 
 class JsonLines:
@@ -22,21 +28,43 @@ class JsonLines:
 
     suffixes = (".jsonl", ".ndjson")
 
-    def read(self, path: Path, data: Data) -> pl.DataFrame:
-        """Return the raw rows of a file; see `Source.read`."""
-        records = list(_records(path, data.encoding))
-        table = raw_table(records, data)
-        if share_damaged(table) > MOST_DAMAGED:
-            raise wrong_encoding(path, read_bytes(path), data.encoding)
-        readable = [record for record in records if not record.flaw]
-        if not readable:
-            raise DataError(f"{records[0].flaw}, as on every line", where=records[0].place, fix=_FIX)
-        check_columns(_columns(readable), data, path.name)
-        return table
+    def chunks(self, place: str, reading: Reading, entry: Entry = START) -> Iterator[Chunk]:
+        """Yield the raw rows of a file; see `Source.chunks`."""
+        path, name, data = file_at(place, reading), name_of(place, reading), reading.data
+        columns: dict[str, None] = {}
+        flawed: list[Record] = []
 
-    def sample(self, path: Path, encoding: str, limit: int) -> list[dict[str, str]]:
+        def noted(records: Iterable[Record]) -> Iterator[Record]:
+            for record in records:
+                if not record.flaw:
+                    known = record.cells if len(columns) < MOST_COLUMNS else record.cells.keys() & wanted(data)
+                    columns.update(dict.fromkeys(known))
+                elif not flawed:
+                    flawed.append(record)
+                yield record
+
+        found = _records(lines(path, data.encoding, entry, name), name)
+        yield from chunked(noted(found), data, entry, partial(damage_in, path, data.encoding, name))
+        if entry != START and not columns.keys() >= set(wanted(data)):  # then what stands before it decides
+            above = itertools.takewhile(lambda line: line.number <= entry.lines, lines(path, data.encoding, name=name))
+            all(noted(_records(above, name)))
+        if not columns and flawed:
+            raise DataError(f"{flawed[0].flaw}, as on every line", where=flawed[0].place, fix=_FIX)
+        log = "" if columns.keys() >= set(wanted(data)) else detect(columns)
+        if log:
+            what = f"these are no rows with the columns that the brief names, but look like {log}"
+            raise DataError(what, where=name, fix=f'set data.format = "{log}"')
+        check_columns(list(columns), data, name)
+
+    def fingerprint(self, place: str, reading: Reading) -> Id:
+        """Return an id of the file's bytes; see `Source.fingerprint`."""
+        return fingerprint_of(file_at(place, reading), name_of(place, reading))
+
+    def sample(self, place: str, reading: Reading, limit: int) -> list[dict[str, str]]:
         """Return the first rows; see `Source.sample`."""
-        records = (record for record in _records(path, encoding) if not record.flaw)
+        name = name_of(place, reading)
+        found = lines(file_at(place, reading), reading.data.encoding, name=name)
+        records = (record for record in _records(found, name) if not record.flaw)
         return [
             {name: as_text(value) or "" for name, value in record.cells.items()}
             for record in itertools.islice(records, limit)
@@ -46,29 +74,27 @@ class JsonLines:
 _FIX = 'write one object a line: {"text": "…", "label": "…"}'
 
 
-def _records(path: Path, encoding: str) -> Iterator[Record]:
-    for number, line in enumerate(read_text(path, encoding).split("\n"), start=1):
-        if line.strip():
-            yield _record(line, f"{path.name}:{number}")
+def _records(found: Iterable[Line], name: str) -> Iterator[Record]:
+    for line in found:
+        if line.text.strip():
+            yield _record(line, f"{name}:{line.number}")
 
 
-def _record(line: str, place: str) -> Record:
-    if is_damaged(line):
-        return Record(place, {}, DAMAGED, line)
+def _record(line: Line, place: str) -> Record:
+    text = line.text
+    if line.cut:
+        return Record(place, {}, TOO_LONG, text, end=line.end)
+    if is_damaged(text):
+        return Record(place, {}, DAMAGED, text, end=line.end)
     try:
-        value = msgspec.json.decode(line)
+        value = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
-        return Record(place, {}, f"not valid JSON: {error}", line)
+        return Record(place, {}, f"not valid JSON: {error}", text, end=line.end)
     except RecursionError:
-        return Record(place, {}, "JSON that is nested too deeply", line)
+        return Record(place, {}, "JSON that is nested too deeply", text, end=line.end)
     if not isinstance(value, dict):
-        return Record(place, {}, "not a JSON object", line)
-    return Record(place, value)
-
-
-def _columns(records: list[Record]) -> list[str]:
-    """Return the keys of all objects, in the order in which they first appear."""
-    return list(dict.fromkeys(itertools.chain.from_iterable(record.cells for record in records)))
+        return Record(place, {}, "not a JSON object", text, end=line.end)
+    return Record(place, value, end=line.end)
 
 
 SOURCE = JsonLines()

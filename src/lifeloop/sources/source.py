@@ -1,10 +1,9 @@
-"""The seam of data sources: what turns a place into raw rows, and how the right one is found.
+"""The seam of data sources: what turns a place into raw rows, in chunks, so that no source has to fit into memory.
 
 To add a source: one module with an object that has these members, declared under `lifeloop.sources`. It knows where
 rows come from and which of them could not be read; whether a row can be trusted is for the guards.
 """
 
-import difflib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -12,13 +11,14 @@ from typing import Protocol
 import polars as pl
 from msgspec import Struct
 
-from lifeloop import plugins
 from lifeloop.core.brief import Data
 from lifeloop.core.content import Id
-from lifeloop.core.errors import DataError
 
 CHUNK_ROWS = 20_000
 """Rows that a source gives at a time, so that memory does not grow with the data."""
+
+CHUNK_CHARS = 100_000_000
+"""A chunk ends with the row that takes it beyond so many characters, however few rows it has."""
 
 
 class Entry(Struct, frozen=True):
@@ -28,13 +28,17 @@ class Entry(Struct, frozen=True):
     """Bytes before it."""
     lines: int = 0
     """Lines before it, for the places that rows are named by."""
+    rows: int = 0
+    """Rows before it."""
+    damaged: int = 0
+    """Those of them that could not be decoded: whether the encoding is right is a question about all rows."""
 
 
 START = Entry()
 
 
 class Chunk(Struct, frozen=True):
-    """The next rows of a source: CHUNK_ROWS of them, fewer only at its end."""
+    """The next rows of a source: CHUNK_ROWS of them, fewer where they are very long or at its end."""
 
     table: pl.DataFrame
     """Of RAW_SCHEMA, in order; `flaw` says why a row could not be read."""
