@@ -28,7 +28,8 @@ from lifeloop.lifecycle.runner import Notice
 from lifeloop.models.losses import abstention_losses, cascade_losses, confidences, in_scope, qualities
 from lifeloop.project import Project, open_project
 from lifeloop.stats.conformal import risk_threshold
-from lifeloop.store.datasets import read_for_evaluation, read_for_selection
+from lifeloop.store.datasets import read_for_evaluation
+from lifeloop.store.training_data import read_for_selection
 from lifeloop.store.tables import from_parquet, table_to_answers
 from lifeloop.store.vault import Vault
 from lifeloop.tasks.task import Scope

@@ -14,7 +14,7 @@ from lifeloop.core.brief import convert_settings
 from lifeloop.core.data import Example
 from lifeloop.core.errors import ModelError
 from lifeloop.core.progress import silent
-from lifeloop.store.datasets import read_for_selection
+from lifeloop.store.training_data import read_for_selection
 from lifeloop.training.trainer import Decided, Materials, MemberAnswers
 
 COUNTED = {"kind": "features", "min_examples": 1}

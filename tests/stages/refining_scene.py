@@ -13,6 +13,7 @@ from lifeloop.sources.source import Reading
 from lifeloop.stages import refine as stage
 from lifeloop.stages.collect import collect
 from lifeloop.stages.examine import examine
+from lifeloop.stages.settle import Beside
 from lifeloop.store.tables import RAW_SCHEMA, from_parquet, scan, table_to_fates, to_parquet
 from lifeloop.store.vault import Vault
 
@@ -41,7 +42,14 @@ def a_vault(name: str = "refining") -> Vault:
 
 
 def refine(
-    raw: pl.DataFrame, data: Data, task: str, *, vault: Vault | None = None, part: int = 50, before: Any = None
+    raw: pl.DataFrame,
+    data: Data,
+    task: str,
+    *,
+    vault: Vault | None = None,
+    part: int = 50,
+    before: Any = None,
+    beside: Beside | None = None,
 ) -> Refined:
     """Return what refining raw rows gives, `part` of them at a time, after the version `before`."""
     vault = vault or a_vault()
@@ -55,7 +63,7 @@ def refine(
         data,
         task,
         before or stage.NOTHING_BEFORE,
-        (),
+        beside or Beside(),
         lambda done, total, note: None,
     )
     return read_back(vault, dataset)

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifeloop.core.data import SPLITS, Dataset, Example
-from lifeloop.store.datasets import describe, profile, read_for_evaluation, read_for_selection, sample, split_for_trial
+from lifeloop.store.datasets import describe, read_for_evaluation, split_for_trial
+from lifeloop.store.training_data import profile, read_for_selection, sample
 from lifeloop.store.tables import examples_to_table, to_parquet
 from lifeloop.store.vault import Vault
 

@@ -283,6 +283,23 @@ def _check_splits(brief: Brief, file: str) -> None:
     if brief.data.splits.by == "time" and not brief.data.splits.column:
         fix = "name the column that says when: a date or a number"
         raise BriefError("a split by time needs a column", where=f"{file}: data.splits.column", fix=fix)
+    _check_split_rule(brief, file)
+
+
+def _check_split_rule(brief: Brief, file: str) -> None:
+    """Raise BriefError where the rule that splits are drawn by cannot be followed."""
+    splits, where = brief.data.splits, f"{file}: data.splits.by"
+    if splits.by != "hash" and brief.data.split:
+        fix = "remove data.split, or data.splits.by"
+        raise BriefError(f"the column {brief.data.split!r} assigns the splits already", where=where, fix=fix)
+    if splits.by != "stratified":
+        return
+    if splits.column and splits.column not in brief.data.slices:
+        fix = f"add {splits.column!r} to data.slices"
+        raise BriefError("not a column of data.slices", where=f"{file}: data.splits.column", fix=fix)
+    if not splits.column and brief.project.task not in ("classify", "extract"):
+        fix = "name a column of data.slices as data.splits.column"
+        raise BriefError(f"the answers of the task {brief.project.task!r} have no labels", where=where, fix=fix)
 
 
 def _check_candidates(brief: Brief, file: str) -> None:

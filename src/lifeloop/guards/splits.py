@@ -1,117 +1,181 @@
-"""Which split each row belongs to, so that no group is ever in two and none moves when data is added.
+"""Which split each row belongs to, so that no group and no text is ever in two, whatever comes later.
 
-Takes keyed rows, gives them with `group` and `split` filled, and `moved` where a row was declared for another split.
-By a stable hash of the group, or by the column that declares splits: then groups that leak are drawn together.
+Takes examined rows and the placements of earlier versions, gives the rows with `group` and `split` filled, `moved`
+where a row was declared for another split, and the placements for the next version. A group or text that has a split
+keeps it; how new groups get theirs is for `split_rules` and `split_declared`.
 """
 
-import polars as pl
+from collections.abc import Callable, Sequence
 
-from lifeloop.core.brief import Data, Splits
-from lifeloop.core.content import fraction
-from lifeloop.core.data import SPLITS, Split
+import msgspec
+import polars as pl
+from msgspec import Struct
+
+from lifeloop.core.brief import Data
+from lifeloop.core.content import bytes_id
+from lifeloop.core.data import SPLITS, Finding, Split
 from lifeloop.guards.guard import Checked, finding, taken_out
+from lifeloop.guards.split_declared import Declared, by_column, declared
+from lifeloop.guards.split_rules import by_hash, by_time, stratified, with_times
 
 PROTECTION: dict[Split, int] = {split: rank for rank, split in enumerate(SPLITS)}
 """How far a split is kept from training: a row that could be in two goes to the one of the higher rank."""
 
-_DECLARED: dict[str, Split] = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "development": "validation",
-    "test": "test",
-    "testing": "test",
-    "eval": "test",
-    "evaluation": "test",
-    "guard": "guard",
-}
+PLACEMENTS = {"name": pl.String, "split": pl.String}
+"""Columns of the splits that were given: the hash of a group (`g:…`) or of a text (`t:…`), and its split."""
 
-_LEARNED = pl.col("source").str.starts_with("feedback:")
-_LEAK = "declared for a split less protected than others of their group: moved to the most protected one"
+SYNTHETIC = pl.col("source").str.starts_with("synthetic:")
+"""Rows that a model wrote: they only ever train."""
+
+_BEFORE = "a text that an earlier version had in another split"
 
 
-def assign_splits(table: pl.DataFrame, data: Data) -> Checked:
-    """Return keyed rows with their group and their split; rows that declare an unknown split are quarantined.
+class Placed(Struct, frozen=True):
+    """Rows in their splits."""
 
-    A row without a group of its own is grouped with the rows of the same normalised input.
+    checked: Checked
+    placements: pl.DataFrame
+    """Of PLACEMENTS, by name: those there were, and those of this version's groups and texts."""
+
+
+def nowhere_placed() -> pl.DataFrame:
+    """Return the placements of a project without an earlier version."""
+    return pl.DataFrame(schema=PLACEMENTS)
+
+
+def assign_splits(
+    table: pl.DataFrame, data: Data, placed: pl.DataFrame, labels_of: Callable[[str], Sequence[str]]
+) -> Placed:
+    """Return rows with their group and their split; rows whose declared split or time cannot be read are quarantined.
+
+    A row without a group of its own is grouped with the rows of the same normalised input. `labels_of` gives the
+    labels of a reference, for stratified splits.
     """
-    grouped = table.with_columns(pl.when(pl.col("group") == "").then("key").otherwise("group").alias("group"))
+    readable = declared(table) if data.split else with_times(table, data.splits)
+    rows = _named(readable.table)
+    groups = rows.group_by("name", maintain_order=True).agg(pl.col("place").first(), SYNTHETIC.first().alias("made"))
+    groups = groups.join(placed, on="name", how="left", maintain_order="left")
+    groups = groups.with_columns(pl.when("made").then(pl.lit("train")).otherwise("split").alias("split"))
+    ruled = _ruled(rows, groups, data, labels_of)
+    found = pl.concat([groups.filter(pl.col("split").is_not_null()).select("name", "split"), ruled.groups])
+    rows = rows.drop("split").join(found, on="name", how="left", maintain_order="left")
+    texts = _texts(rows, placed)
+    rows = rows.join(texts, on="text", how="left", maintain_order="left").with_columns(
+        split=pl.when(pl.col("name") == pl.col("text")).then("text_split").otherwise("split"),
+        moved=pl.col("row").is_in(list(ruled.moved)),
+    )
+    kept = _without_known_elsewhere(rows)
+    extra = [name for name in kept.table.columns if name not in table.columns and name != "moved"]
+    return Placed(
+        Checked(
+            table=kept.table.drop(extra),
+            fates={**readable.fates, **kept.fates},
+            notes={row: note for row, note in ruled.moved.items() if row not in kept.fates},
+            findings=(*readable.findings, *ruled.findings, *_other_shares(groups, found, data), *kept.findings),
+        ),
+        _all_placements(placed, found, texts),
+    )
+
+
+def _named(table: pl.DataFrame) -> pl.DataFrame:
+    """Return rows with their group filled, its `name` among the placements, and that of their `text`."""
+    own = pl.col("group") != ""
+    groups = table.filter(own)["group"].unique()
+    names = pl.DataFrame(
+        {"group": groups, "name": [f"g:{_digest(group)}" for group in groups]},
+        schema=dict.fromkeys(("group", "name"), pl.String),
+    )
+    text = pl.format("t:{}", "key")
+    return table.join(names, on="group", how="left", maintain_order="left").with_columns(
+        name=pl.when(SYNTHETIC).then("source").when(own).then("name").otherwise(text),
+        group=pl.when(SYNTHETIC).then("source").when(own).then("group").otherwise("key"),
+        text=text,
+    )
+
+
+def _digest(group: str) -> str:
+    return bytes_id(group.encode("utf-8", "surrogatepass"))[:16]
+
+
+def _ruled(rows: pl.DataFrame, groups: pl.DataFrame, data: Data, labels_of: Callable[[str], Sequence[str]]) -> Declared:
+    """Return the splits of groups that have none, by the brief's rule."""
+    shares = data.splits
     if data.split:
-        return _by_column(grouped, data)
-    split = {group: hashed(group, data.splits, data.seed) for group in set(grouped["group"])}
-    return Checked(_with_split(grouped, split).with_columns(moved=pl.lit(False)), {}, {}, ())
+        return by_column(rows, groups, shares)
+    new = groups.filter(pl.col("split").is_null())
+    if shares.by == "time":
+        latest = rows.group_by("name").agg(pl.col("seconds").max())
+        new = by_time(new.join(latest, on="name", how="left", maintain_order="left"), shares)
+    elif shares.by == "stratified":
+        labelled = groups.join(_labels(rows, shares.column, labels_of), on="name", how="left", maintain_order="left")
+        missing = pl.col("split").is_null()
+        new = stratified(labelled.filter(missing), labelled.filter(~missing), shares, data.seed)
+    else:
+        new = by_hash(new, shares)
+    return Declared(new.select("name", "split"), {}, ())
 
 
-def hashed(group: str, shares: Splits, seed: int) -> Split:
-    """Return the split in which the hash of a group falls, given the shares of train, validation, test and guard."""
-    place = fraction(group, seed)
-    bound = 0.0
+def _other_shares(groups: pl.DataFrame, found: pl.DataFrame, data: Data) -> list[Finding]:
+    """Return that groups of earlier versions keep the splits away from the brief's shares, where they do."""
+    if data.split or groups["split"].is_not_null().sum() == groups["made"].sum():
+        return []
+    counts = dict(found["split"].value_counts().iter_rows())
+    far = []
     for name in SPLITS:
-        bound += getattr(shares, name)
-        if place < bound:
-            return name
-    return next(name for name in reversed(SPLITS) if getattr(shares, name) > 0)  # shares add up to 1 but for rounding
+        asked, is_now = getattr(data.splits, name), counts.get(name, 0) / found.height
+        if abs(is_now - asked) > max(0.05, 4 * (asked * (1 - asked) / found.height) ** 0.5):
+            far.append(f"{name} {is_now:.2f} for {asked:g}")
+    why = "the splits are not as large as the brief says, for groups keep the split they were first given"
+    return [finding("splits", "kept", f"{why}: {', '.join(far)}", [])] if far else []
 
 
-def _by_column(grouped: pl.DataFrame, data: Data) -> Checked:
-    """Follow the declared splits, group by group; see `_settled`."""
-    checked = _declared(grouped)
-    rows = checked.table.filter(~_LEARNED)
-    votes: dict[str, set[Split]] = {}
-    for group, split in rows.select("group", "split").iter_rows():
-        votes.setdefault(group, set()).add(split)
-    settled = _settled(set(checked.table["group"]), votes, data)
-    within = rows.select("row", "source", "group", "split").rows()
-    moved = [each for each in within if len(votes[each[2]]) > 1 and settled[each[2]] != each[3]]
-    notes = {row: f"moved from {split} to {settled[group]}: see its group" for row, _, group, split in moved}
-    findings = list(checked.findings)
-    if moved:
-        findings.append(finding("splits", "kept", _LEAK, [source for _, source, _, _ in moved]))
-    for name in SPLITS:
-        carved = [source for _, source, group, _ in within if votes[group] == {"train"} and settled[group] == name]
-        if carved and name != "train":
-            findings.append(finding("splits", "kept", f"no row is declared {name}: taken from train", carved))
-    table = _with_split(checked.table, settled).with_columns(moved=pl.col("row").is_in(list(notes)))
-    return Checked(table, checked.fates, notes, tuple(findings))
+def _labels(rows: pl.DataFrame, column: str, labels_of: Callable[[str], Sequence[str]]) -> pl.DataFrame:
+    """Return the distinct `labels` of each group, sorted: those of its references, or its values of a slice."""
+    said = "slices" if column else "reference"
+    known = {each: _values(each, column) if column else list(labels_of(each)) for each in rows[said].unique()}
+    schema = {said: pl.String, "labels": pl.List(pl.String)}
+    kinds = pl.DataFrame({said: list(known), "labels": list(known.values())}, schema=schema)
+    told = rows.select("name", said).join(kinds, on=said, how="left")
+    return told.group_by("name").agg(pl.col("labels").explode().drop_nulls().unique().sort())
 
 
-def _declared(grouped: pl.DataFrame) -> Checked:
-    """Return rows with the split they declare under our name for it; learned rows declare none."""
-    ours = {value: _DECLARED.get(value.strip().casefold(), "") for value in set(grouped["split"])}
-    split = pl.when(_LEARNED).then(pl.lit("")).otherwise(pl.col("split").replace(ours))
-    strange = grouped.filter(~_LEARNED & (split == "")).select("row", "split")
-    reason = f"a split that is none of {', '.join(SPLITS)}"
-    out = {row: (reason, f"it is {split!r}") for row, split in strange.iter_rows()}
-    return taken_out(grouped.with_columns(split.alias("split")), out, "splits", "quarantined")
+def _values(slices: str, column: str) -> list[str]:
+    return [str(msgspec.json.decode(slices).get(column, ""))]
 
 
-def _settled(groups: set[str], votes: dict[str, set[Split]], data: Data) -> dict[str, Split]:
-    """Return each group's split: the most protected one its rows declare, or for learned ones where its hash falls.
+def _texts(rows: pl.DataFrame, placed: pl.DataFrame) -> pl.DataFrame:
+    """Return the split of each `text`: the one it had (`known`), else the most protected that a row of it is in."""
+    rank = pl.col("split").replace_strict(PROTECTION, return_dtype=pl.Int64)
+    most = rows.group_by("text", maintain_order=True).agg(rank.max().alias("most"))
+    before = placed.select(pl.col("name").alias("text"), pl.col("split").alias("before"))
+    return most.join(before, on="text", how="left", maintain_order="left").select(
+        "text",
+        pl.coalesce("before", pl.col("most").replace_strict(list(range(len(SPLITS))), list(SPLITS))).alias(
+            "text_split"
+        ),
+        pl.col("before").is_not_null().alias("known"),
+    )
 
-    Where no row at all declares guard, or validation, that share of the groups of train makes up for it.
+
+def _without_known_elsewhere(rows: pl.DataFrame) -> Checked:
+    """Drop rows whose group is in another split than the one that their text had in an earlier version.
+
+    Where the text is in that split still, and it is the more protected one, they are what `drop_duplicates` drops.
     """
-    there: set[Split] = set().union(*votes.values())
-    guard = 0.0 if "guard" in there else data.splits.guard
-    validation = 0.0 if "validation" in there else data.splits.validation
-    settled: dict[str, Split] = {}
-    for group in groups:
-        if group not in votes:
-            settled[group] = hashed(group, data.splits, data.seed)
-            continue
-        split = max(votes[group], key=PROTECTION.__getitem__)
-        settled[group] = _carve(group, guard, validation, data.seed) if split == "train" else split
-    return settled
+    rank, text_rank = (
+        pl.col(name).replace_strict(PROTECTION, return_dtype=pl.Int64) for name in ("split", "text_split")
+    )
+    elsewhere = rows.filter(pl.col("known") & (pl.col("split") != pl.col("text_split")))
+    if not elsewhere.height:
+        return Checked(rows, {}, {}, ())
+    there = rows.filter(pl.col("known") & (pl.col("split") == pl.col("text_split"))).select("text").unique()
+    repeats = elsewhere.filter(text_rank > rank).join(there, on="text", how="semi").select("row")
+    gone = elsewhere.join(repeats, on="row", how="anti", maintain_order="left").select("row", "split", "text_split")
+    out = {row: (_BEFORE, f"in {before}, where its group is in {now}") for row, now, before in gone.iter_rows()}
+    return taken_out(rows, out, "splits", "dropped")
 
 
-def _carve(group: str, guard: float, validation: float, seed: int) -> Split:
-    place = fraction(group, seed)
-    if place < guard:
-        return "guard"
-    return "validation" if place < guard + validation else "train"
-
-
-def _with_split(table: pl.DataFrame, split: dict[str, Split]) -> pl.DataFrame:
-    return table.with_columns(pl.Series("split", [split[group] for group in table["group"]], dtype=pl.String))
+def _all_placements(placed: pl.DataFrame, groups: pl.DataFrame, texts: pl.DataFrame) -> pl.DataFrame:
+    """Return what is placed now, sorted by name. The first word on a group or a text stands."""
+    said = texts.select(pl.col("text").alias("name"), pl.col("text_split").alias("split"))
+    return pl.concat([placed, said, groups]).unique("name", keep="first", maintain_order=True).sort("name")

@@ -25,7 +25,7 @@ from lifeloop.lifecycle.runner import Done, Runner, Tell
 from lifeloop.machine import calibrate
 from lifeloop.project import Project
 from lifeloop.stages import collect, make, plan
-from lifeloop.store import datasets
+from lifeloop.store import training_data
 from lifeloop.store.ledger import CycleRow, Ledger
 from lifeloop.store.vault import Vault
 
@@ -93,6 +93,29 @@ def make_plan(project: Project, tell: Tell, clock: Callable[[], float]) -> Plan:
         return planned(project, runner, dataset).value
 
 
+class Built(Struct, frozen=True):
+    """A version of the data, as a cycle would take it up."""
+
+    cycle: int
+    dataset_id: Id
+    dataset: Dataset
+    fresh: bool
+    """Whether anything of it was made now, or all of it was known."""
+
+
+def build_dataset(project: Project, tell: Tell, clock: Callable[[], float]) -> Built:
+    """Return the dataset of the next cycle: collects and refines, and tries no candidate.
+
+    Raises LifeloopError; what was completed is kept, and the next call goes on from there.
+    """
+    with contextlib.closing(project.open_ledger()) as ledger, only_run(project.state):
+        vault = project.open_vault()
+        row = _cycle(project, ledger, vault, clock, learn_now=False)
+        runner = Runner(ledger, vault, row.number, tell, clock)
+        dataset = refined_dataset(project, runner, row, _source(vault, row))
+        return Built(row.number, dataset.id, dataset.value, dataset.fresh)
+
+
 def planned(project: Project, runner: Runner, dataset: Done[Dataset]) -> Done[Plan]:
     """Return the plan for a dataset, made once, so that a report can hold what came against what was expected."""
     brief = project.brief
@@ -103,7 +126,7 @@ def planned(project: Project, runner: Runner, dataset: Done[Dataset]) -> Done[Pl
         inputs={"dataset": dataset.id},
         section=msgspec.to_builtins(brief),
         kind=Plan,
-        work=lambda progress: plan.plan(brief, datasets.profile(runner.vault, dataset.id), calibrate()),
+        work=lambda progress: plan.plan(brief, training_data.profile(runner.vault, dataset.id), calibrate()),
     )
 
 

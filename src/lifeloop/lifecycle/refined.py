@@ -10,6 +10,7 @@ from msgspec import Struct
 from lifeloop.core.content import Id, content_id
 from lifeloop.core.data import Dataset, Raw, RawPart
 from lifeloop.core.progress import Progress
+from lifeloop.guards.reviewed import NOT_REVIEWED
 from lifeloop.guards.seal import data_key
 from lifeloop.lifecycle.examined import examined_parts
 from lifeloop.lifecycle.runner import Done, Runner
@@ -19,6 +20,7 @@ from lifeloop.project import Project
 from lifeloop.sources.source import Reading
 from lifeloop.stages import collect, examine, learn, refine
 from lifeloop.stages.collect import Collected
+from lifeloop.stages.settle import Beside
 from lifeloop.store.ledger import CycleRow, RunRow
 from lifeloop.store.tables import from_parquet, to_parquet
 
@@ -38,16 +40,24 @@ def reading_of(project: Project) -> Reading:
 def refined_dataset(project: Project, runner: Runner, row: CycleRow, source: Id) -> Done[Dataset]:
     """Return the cycle's dataset. `source` is the fingerprint of the data's bytes. Raises DataError."""
     collected = _collected(project, runner, row, source)
-    benchmarks = project.brief.data.refine.contamination.benchmarks
-    known_items = tuple(collect.inputs_of(benchmarks, reading_of(project))) if benchmarks else ()
-    dataset = _refined(project, runner, row, collected.value.raw, known_items, "data")
+    beside = _beside(project)
+    dataset = _refined(project, runner, row, collected.value.raw, beside, "data")
     written = synthetic_rows(project, runner, dataset)
     if written is None or not written.height:
         return dataset
     raw = runner.vault.get_value(collected.value.raw, Raw)
     part = RawPart(runner.vault.put(to_parquet(written)), written.height, "synthetic")
     both = runner.vault.put_value(Raw((*raw.parts, part)))
-    return _refined(project, runner, row, both, known_items, "data and synthetic rows")
+    return _refined(project, runner, row, both, beside, "data and synthetic rows")
+
+
+def _beside(project: Project) -> Beside:
+    """Return what files beside the data say of it: known benchmark items, and what people decided of rows."""
+    refine, reading = project.brief.data.refine, reading_of(project)
+    return Beside(
+        benchmarks=tuple(collect.inputs_of(refine.contamination.benchmarks, reading)),
+        reviews=collect.reviews_of(refine.reviewed, reading) if refine.reviewed else NOT_REVIEWED,
+    )
 
 
 def _collected(project: Project, runner: Runner, row: CycleRow, source: Id) -> Done[Collected]:
@@ -77,14 +87,12 @@ def _last_sources(runner: Runner, settings: Id) -> tuple[collect.SourceParts, ..
     return runner.vault.get_value(runs[-1].output, Collected).sources if runs else ()
 
 
-def _refined(
-    project: Project, runner: Runner, row: CycleRow, raw: Id, known_items: tuple[str, ...], subject: str
-) -> Done[Dataset]:
+def _refined(project: Project, runner: Runner, row: CycleRow, raw: Id, beside: Beside, subject: str) -> Done[Dataset]:
     data, task = project.brief.data, project.brief.project.task
     key = data_key(data_key_text()) if data_key_text() else None
     section = [msgspec.to_builtins(data), task]
     examined = examine.section(data, task), bool(key)
-    settings = content_id([refine.VERSION, section, examined, known_items])
+    settings = content_id([refine.VERSION, section, examined, beside.benchmarks, beside.reviews.rows()])
     earlier = _earlier(runner, row.number)
     placed = _placements(earlier, raw, settings)
 
@@ -95,7 +103,7 @@ def _refined(
         if earlier is not None:
             tables = {part.raw: part for part in earlier.dataset.parts}
             before = refine.Before(from_parquet(runner.vault.get(placed)) if placed else before.placements, tables)
-        return refine.refine(runner.vault, raw, looked_at, data, task, before, known_items, progress)
+        return refine.refine(runner.vault, raw, looked_at, data, task, before, beside, progress)
 
     return runner.run(
         "refine",

@@ -16,7 +16,11 @@ from msgspec import Struct
 from lifeloop.core.brief import Data
 from lifeloop.core.content import Id, bytes_id, content_id
 from lifeloop.core.data import Raw, RawPart
+from lifeloop.core.data_brief import Splits
+from lifeloop.core.errors import DataError
 from lifeloop.core.progress import Progress
+from lifeloop.guards.guard import text_key
+from lifeloop.guards.reviewed import NO, REVIEWS, YES
 from lifeloop.sources.places import Place, places, source_of
 from lifeloop.sources.source import START, Entry, Reading, Source
 from lifeloop.store.tables import RAW_SCHEMA, to_parquet
@@ -102,16 +106,24 @@ def collect(
 
 
 def fingerprint(reading: Reading) -> Id:
-    """Return an id of what all sources hold now. Raises DataError where one is missing or cannot be read."""
-    return content_id({place.origin: source_of(place).fingerprint(place.place, reading) for place in places(reading)})
+    """Return an id of what all sources hold now, and the files beside them that the brief names.
+
+    Raises DataError where one is missing or cannot be read.
+    """
+    data = reading.data
+    beside = [*data.refine.contamination.benchmarks, *filter(None, [data.refine.reviewed])]
+    read = [reading, *(_beside(reading, path) for path in beside)]
+    return content_id(
+        [{place.origin: source_of(place).fingerprint(place.place, each) for place in places(each)} for each in read]
+    )
 
 
 def inputs_of(paths: Sequence[str], reading: Reading) -> list[str]:
     """Return the inputs of files beside the brief's own: known benchmark items. Raises DataError as `collect` does."""
     texts: list[str] = []
     for path in paths:
-        data = msgspec.structs.replace(reading.data, source=path, format="auto", id="", group="", split="", slices=())
-        asked = msgspec.structs.replace(reading, data=data)
+        asked = _beside(reading, path)
+        data = asked.data
         for place in places(asked):
             source = source_of(place)
             columns = next(iter(source.sample(place.place, asked, 1)), {})
@@ -120,6 +132,42 @@ def inputs_of(paths: Sequence[str], reading: Reading) -> list[str]:
             for chunk in source.chunks(place.place, msgspec.structs.replace(asked, data=wanted)):
                 texts += chunk.table.filter(pl.col("flaw") == "")["input"].to_list()
     return texts
+
+
+def reviews_of(path: str, reading: Reading) -> pl.DataFrame:
+    """Return what people decided of rows, as guards.reviewed.REVIEWS: from a table with the columns `keep`, `label` and
+    `key` or `text`. Rows where `keep` is empty were not looked at.
+
+    Raises DataError where a column is missing, or a row says something else than yes or no.
+    """
+    asked = _beside(reading, path)
+    asked = msgspec.structs.replace(asked, data=msgspec.structs.replace(asked.data, encoding="utf-8"))
+    found: dict[str, tuple[bool, str]] = {}
+    for place in places(asked):
+        source = source_of(place)
+        columns = next(iter(source.sample(place.place, asked, 1)), {})
+        known = "key" if "key" in columns else "text"
+        wanted = msgspec.structs.replace(asked.data, input=known, reference="label", slices=("keep",))
+        for chunk in source.chunks(place.place, msgspec.structs.replace(asked, data=wanted)):
+            for text, label, slices, name, flaw in chunk.table.select(
+                "input", "reference", "slices", "source", "flaw"
+            ).iter_rows():
+                said = msgspec.json.decode(slices).get("keep", "").strip().casefold()
+                if flaw or (said and said not in (*YES, *NO)):
+                    what = flaw or f"the column keep says {said!r}"
+                    raise DataError(what, where=name, fix='write "yes" or "no", or leave it empty')
+                if said:
+                    found[text if known == "key" else text_key(text)] = (said in YES, label.strip())
+    rows = [(key, keep, label) for key, (keep, label) in found.items()]
+    return pl.DataFrame(rows, schema=REVIEWS, orient="row")
+
+
+def _beside(reading: Reading, path: str) -> Reading:
+    """Return what sources are told of a file that is not the brief's data."""
+    data = msgspec.structs.replace(
+        reading.data, source=path, format="auto", id="", group="", split="", slices=(), splits=Splits()
+    )
+    return msgspec.structs.replace(reading, data=data)
 
 
 def _shared(

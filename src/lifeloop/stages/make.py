@@ -22,7 +22,7 @@ from lifeloop.engine.trial import Workplace
 from lifeloop.metrics.declared import metrics_of
 from lifeloop.metrics.metric_kind import Surroundings
 from lifeloop.models.model import ModelKind
-from lifeloop.store.datasets import read_for_selection, sample
+from lifeloop.store.training_data import read_for_selection, sample
 from lifeloop.store.responses import Responses
 from lifeloop.store.tables import from_parquet, table_to_answers
 from lifeloop.store.vault import Vault

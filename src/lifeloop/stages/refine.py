@@ -18,6 +18,7 @@ from lifeloop.core.data import SPLITS, Dataset, DatasetPart, Finding, Raw, RawPa
 from lifeloop.core.errors import DataError
 from lifeloop.core.progress import Progress
 from lifeloop.guards.guard import EXAMINED, merged
+from lifeloop.guards.splits import nowhere_placed
 from lifeloop.stages import assemble, examine, settle
 from lifeloop.stages.examine import Examined
 from lifeloop.store.tables import scan, to_parquet
@@ -27,20 +28,17 @@ from lifeloop.tasks.task import Task
 VERSION = f"2/{examine.VERSION}/{settle.VERSION}/{assemble.VERSION}"
 """Its first number is changed by hand when the same raw rows would give other examples."""
 
-PLACEMENTS = {"group": pl.String, "split": pl.String}
-"""Columns of the splits that groups were given: a hash of the group's name, and the split."""
-
 
 class Before(Struct, frozen=True):
     """What earlier versions of the dataset leave to the next."""
 
     placements: pl.DataFrame
-    """Of PLACEMENTS."""
+    """Of splits.PLACEMENTS."""
     parts: dict[str, DatasetPart]
     """By the raw part they came from: what is decided alike is not written again."""
 
 
-NOTHING_BEFORE = Before(pl.DataFrame(schema=PLACEMENTS), {})
+NOTHING_BEFORE = Before(nowhere_placed(), {})
 
 
 class RowTexts(Struct, frozen=True):
@@ -74,7 +72,7 @@ def refine(
     data: Data,
     task: str,
     before: Before,
-    benchmarks: Sequence[str],
+    beside: settle.Beside,
     progress: Progress,
 ) -> Dataset:
     """Return the dataset that a Raw value's parts give, in fixed splits, with the fate of every row.
@@ -84,10 +82,10 @@ def refine(
     """
     the_task: Task = plugins.get("tasks", task, where="project.task")
     parts = vault.get_value(raw, Raw).parts
-    starts = tuple(itertools.accumulate((part.n_rows for part in parts[:-1]), initial=0))
+    starts = tuple(itertools.accumulate((part.n_rows for part in parts), initial=0))[: len(parts)]
     table = _all_rows(vault, examined, starts)
     texts = RowTexts(vault, tuple(examined), starts)
-    found = settle.settle(table, texts, data, the_task, before.placements, benchmarks, progress)
+    found = settle.settle(table, texts, data, the_task, before.placements, beside, progress)
     findings = merged([*(each for part in examined for each in part.findings), *found.findings])
     _check_left(found.table, sum(part.n_rows for part in parts), findings)
     made = _assembled(vault, parts, examined, starts, found, before)
@@ -117,7 +115,7 @@ def _all_rows(vault: Vault, examined: Sequence[Examined], starts: Sequence[int])
         scan((vault.get(part.table),)).select(list(EXAMINED)).with_columns(pl.col("row") + start).collect()
         for part, start in zip(examined, starts, strict=True)
     ]
-    return pl.concat(parts)
+    return pl.concat([pl.DataFrame(schema=EXAMINED), *parts])
 
 
 def _assembled(

@@ -5,7 +5,7 @@ Takes what was examined of every row, without the texts, which it asks for where
 each in its split, and what became of the others. Rows keep the split that their group was first given.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import polars as pl
@@ -22,6 +22,7 @@ from lifeloop.guards.label_errors import check_label_errors
 from lifeloop.guards.labels import check_conflicts, check_typos, merge_variants
 from lifeloop.guards.near import check_near
 from lifeloop.guards.outliers import check_outliers
+from lifeloop.guards.reviewed import NOT_REVIEWED, apply_reviews, unless_reviewed
 from lifeloop.guards.splits import assign_splits
 from lifeloop.guards.suspicious import check_suspicious
 from lifeloop.stages.examine import decided
@@ -31,6 +32,15 @@ VERSION = "1"
 """Changed by hand when the same examined rows would be settled otherwise."""
 
 Step = Callable[[pl.DataFrame], Checked]
+
+
+class Beside(Struct, frozen=True):
+    """What is known of rows from elsewhere than the sources."""
+
+    benchmarks: tuple[str, ...] = ()
+    """The inputs of known benchmark items."""
+    reviews: pl.DataFrame = NOT_REVIEWED
+    """Of reviewed.REVIEWS: what people decided of rows."""
 
 
 class Settled(Struct, frozen=True):
@@ -51,15 +61,15 @@ def settle(
     data: Data,
     task: Task,
     placed: pl.DataFrame,
-    benchmarks: Sequence[str],
+    beside: Beside,
     progress: Progress,
 ) -> Settled:
     """Return what stays of examined rows (guard.EXAMINED, `row` being the place among all raw rows).
 
-    `placed` are the splits that earlier versions gave to groups, `benchmarks` the inputs of known benchmark items.
+    `placed` are the splits that earlier versions gave to groups and texts.
     """
-    before = _before_splits(data, task)
-    after = _after_splits(data, task, texts, benchmarks)
+    before = _before_splits(data, task, beside.reviews)
+    after = _after_splits(data, task, texts, beside)
     total = len(before) + 1 + len(after)
     done: list[Checked] = []
     for name, step in before:
@@ -82,43 +92,40 @@ def settle(
     )
 
 
-def _before_splits(data: Data, task: Task) -> list[tuple[str, Step]]:
-    steps: list[tuple[str, Step]] = [("ids", check_ids)]
+def _before_splits(data: Data, task: Task, reviews: pl.DataFrame) -> list[tuple[str, Step]]:
+    steps: list[tuple[str, Step]] = [("ids", check_ids), ("reviews", partial(apply_reviews, reviews=reviews))]
     if task.name == "classify":
+        typos = partial(check_typos, out_of_scope=data.out_of_scope)
         steps += [
             ("labels", partial(merge_variants, out_of_scope=data.out_of_scope)),
-            ("labels", partial(check_typos, out_of_scope=data.out_of_scope)),
-            ("conflicts", check_conflicts),  # before repeats go: a repeat may be what contradicts
+            ("labels", unless_reviewed(typos, reviews)),
+            # before repeats go: a repeat may be what contradicts
+            ("conflicts", unless_reviewed(check_conflicts, reviews)),
         ]
     return steps
 
 
-def _after_splits(data: Data, task: Task, texts: Texts, benchmarks: Sequence[str]) -> list[tuple[str, Step]]:
-    refine, classify = data.refine, task.name == "classify"
+def _after_splits(data: Data, task: Task, texts: Texts, beside: Beside) -> list[tuple[str, Step]]:
+    refine, classify, reviews = data.refine, task.name == "classify", beside.reviews
     steps: list[tuple[str, Step]] = [("duplicates", drop_duplicates)]
     if refine.near_duplicates.on or refine.contamination.on:
-        steps.append(
-            (
-                "near duplicates",
-                partial(
-                    check_near,
-                    texts=texts,
-                    near=refine.near_duplicates,
-                    contamination=refine.contamination,
-                    benchmarks=benchmarks,
-                ),
-            )
+        near = partial(
+            check_near,
+            texts=texts,
+            near=refine.near_duplicates,
+            contamination=refine.contamination,
+            benchmarks=beside.benchmarks,
         )
+        steps.append(("near duplicates", near))
     if refine.outliers.on:
-        steps.append(("outliers", partial(check_outliers, settings=refine.outliers)))
+        outliers = partial(check_outliers, settings=refine.outliers)
+        steps.append(("outliers", unless_reviewed(outliers, reviews)))
     if refine.suspicious.on:
-        steps.append(
-            ("planted rows", partial(check_suspicious, texts=texts, settings=refine.suspicious, seed=data.seed))
-        )
+        suspicious = partial(check_suspicious, texts=texts, settings=refine.suspicious, seed=data.seed)
+        steps.append(("planted rows", unless_reviewed(suspicious, reviews)))
     if classify and refine.label_errors.on:
-        steps.append(
-            ("label errors", partial(check_label_errors, texts=texts, settings=refine.label_errors, seed=data.seed))
-        )
+        errors = partial(check_label_errors, texts=texts, settings=refine.label_errors, seed=data.seed)
+        steps.append(("label errors", unless_reviewed(errors, reviews)))
     if classify:
         steps.append(("labels", _check_unknown_labels))
     if refine.balance.on:

@@ -5,7 +5,7 @@ One Parquet writer with fixed settings, so that equal tables give equal bytes an
 
 import io
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import msgspec
 import polars as pl
@@ -45,7 +45,8 @@ def from_parquet(data: bytes) -> pl.DataFrame:
 
 def scan(parts: Sequence[bytes]) -> pl.LazyFrame:
     """Return several Parquet tables of one schema, one after the other, of which only what is asked for is read."""
-    return pl.scan_parquet([io.BytesIO(data) for data in parts])
+    sources: list[IO[bytes]] = [io.BytesIO(data) for data in parts]
+    return pl.scan_parquet(sources)
 
 
 def examples_to_table(examples: Sequence[Example]) -> pl.DataFrame:
