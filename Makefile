@@ -30,6 +30,9 @@ bench: .venv/.dev-done .venv/.peers-done
 	$(BIN)/python benchmarks/gate.py
 	$(BIN)/python benchmarks/racing.py
 	$(BIN)/python benchmarks/ingest.py
+	$(BIN)/python benchmarks/near_duplicates.py --peers .venv/peers/bin/python
+	$(BIN)/python benchmarks/planted.py
+	$(BIN)/python benchmarks/personal_data.py
 	$(BIN)/python benchmarks/gateway.py
 
 # Train and search for minutes: CLINC150, where it is beside the checkout, and prompts with SmolLM2.
@@ -63,5 +66,5 @@ endif
 # Peers of the benchmarks live in an environment of their own: their pins are not ours.
 .venv/.peers-done: .venv/.local-done
 	$(PYTHON) -m venv .venv/peers
-	.venv/peers/bin/python -m pip --disable-pip-version-check -qq install inspect-ai openai pydantic-evals
+	.venv/peers/bin/python -m pip --disable-pip-version-check -qq install inspect-ai openai pydantic-evals datasketch
 	touch $@

@@ -3,6 +3,7 @@
 Reads the folder and checks the brief's names against what is installed. Knows nothing of cycles.
 """
 
+import difflib
 from pathlib import Path
 
 from msgspec import Struct
@@ -13,6 +14,7 @@ from lifeloop.core.brief import Brief, convert_settings, parse_brief
 from lifeloop.core.candidates import Prompt
 from lifeloop.core.errors import BriefError
 from lifeloop.core.evidence import OPERATIONAL, Direction
+from lifeloop.guards.personal import check_kinds
 from lifeloop.metrics.declared import check_declared, direction_of
 from lifeloop.models.model import ModelKind
 from lifeloop.models.prompting import render_system, render_user
@@ -119,6 +121,27 @@ def check_names(brief: Brief, folder: Path = Path()) -> None:
         )
     for name, table in brief.candidates.items():
         _check_candidate(name, table, brief)
+    _check_writer(brief)
+    check_kinds(brief.data.refine.personal_data)
+
+
+def _check_writer(brief: Brief) -> None:
+    """Check that the model of data.synthesis is a candidate that can write."""
+    name, where = brief.data.synthesis.model, f"{BRIEF_FILE}: data.synthesis.model"
+    if not name:
+        return
+    kinds = [kind for kind in plugins.names("models") if getattr(plugins.get("models", kind), "writes", False)]
+    able = [other for other, table in brief.candidates.items() if table.get("kind") in kinds]
+    if name in able:
+        return
+    fix = f"name one of: {', '.join(able)}" if able else f"add a candidate of kind {' or '.join(map(repr, kinds))}"
+    if name not in brief.candidates:
+        close = difflib.get_close_matches(name, able, n=1)
+        fix = f"did you mean {close[0]!r}?" if close else fix
+        raise BriefError(f"there is no candidate {name!r}", where=where, fix=fix)
+    kind = brief.candidates[name].get("kind")
+    what = f"a candidate of kind {kind!r} writes no texts" if kind else f"{name!r} is made from another candidate"
+    raise BriefError(what, where=where, fix=fix)
 
 
 def _check_candidate(name: str, table: dict[str, object], brief: Brief) -> None:

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 import sys
 import unicodedata
 
@@ -93,6 +94,14 @@ def test_normalising_twice_changes_nothing_for_any_character():
 def test_case_space_and_composition_do_not_tell_texts_apart(text):
     assert normalise(f"  {text}\t\n") == normalise(text)
     assert normalise(unicodedata.normalize("NFD", text)) == normalise(unicodedata.normalize("NFC", text))
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_an_ascii_text_is_normalised_as_any_other(text):
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    words = re.sub(r"\s+", " ", re.sub(r"[^\w\s]+", " ", folded)).strip()
+    assert normalise(text) == (words or re.sub(r"\s+", " ", folded).strip())
+    assert normalise(f"{text} é") == normalise(f"{normalise(text)} é") or not words
 
 
 def test_what_counts_as_the_same_text():

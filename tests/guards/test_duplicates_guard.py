@@ -1,7 +1,7 @@
 import polars as pl
 
 from lifeloop.guards.duplicates import drop_duplicates
-from lifeloop.guards.guard import keyed, numbered
+from lifeloop.guards.guard import EXAMINED, examined, numbered
 from lifeloop.store.tables import RAW_SCHEMA
 
 
@@ -16,8 +16,8 @@ def table(rows):
         }
         for number, (text, reference, split, *_) in enumerate(rows)
     ]
-    moved = pl.Series("moved", [len(row) > 3 for row in rows])
-    return keyed(numbered(pl.DataFrame(full, schema=RAW_SCHEMA))).with_columns(moved)
+    moved = pl.Series("moved", [len(row) > 3 for row in rows], dtype=pl.Boolean)
+    return examined(numbered(pl.DataFrame(full, schema=RAW_SCHEMA)), 0).select(*EXAMINED, moved)
 
 
 def test_of_equal_texts_the_first_stays():
@@ -55,3 +55,12 @@ def test_a_table_without_repeats_passes_whole():
     checked = drop_duplicates(rows)
     assert checked.table.equals(rows)
     assert not checked.findings
+
+
+def test_rows_of_which_none_was_moved_need_not_say_so():
+    rows = table([("x", "a", "train"), ("x", "a", "train"), ("x", "a", "test")]).drop("moved")
+    assert drop_duplicates(rows).table["row"].to_list() == [2]
+
+
+def test_an_empty_table_passes():
+    assert drop_duplicates(table([])).table.is_empty()

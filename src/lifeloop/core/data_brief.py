@@ -92,11 +92,12 @@ class PersonalData(Struct, frozen=True, forbid_unknown_fields=True):
 
     on: bool = True
     kinds: tuple[str, ...] = ("mail", "phone", "card", "iban", "national_id", "secret")
-    """Of: mail, phone, card, iban, national_id, secret, name, ip, address, birth_date."""
+    """Of: mail, phone, card, iban, national_id, secret, name, ip, address, birth_date. For name, the extra `names`."""
     regions: tuple[str, ...] = ("US", "GB", "DE", "FR")
     """Countries (ISO 3166) whose phone numbers and national ids are known without an international prefix."""
     action: Literal["report", "mask", "quarantine"] = "mask"
-    """mask writes [MAIL] and the like in its place; with the environment's LIFELOOP_DATA_KEY set, reversibly."""
+    """mask writes [MAIL] and the like in its place; with the environment's LIFELOOP_DATA_KEY set, reversibly. Ids and
+    groups that hold personal data become pseudonyms, equal for equal values."""
 
 
 class Toxic(Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,7 +121,7 @@ class Suspicious(Struct, frozen=True, forbid_unknown_fields=True):
     """Rows that look planted: rare words tied to one label, crowds of near-identical rows, flips from one source."""
 
     on: bool = True
-    max_rows: Count = 200_000
+    max_rows: Count = 20_000
     """Above so many training rows, triggers are looked for in a sample of this size and then in all rows."""
     action: Action = "quarantine"
 

@@ -22,13 +22,14 @@ from lifeloop.engine import trial
 from lifeloop.execution import run_isolated
 from lifeloop.lifecycle.racing import IN_PRODUCTION, Field, Track, race_to_the_end
 from lifeloop.lifecycle.runner import Done, Runner
+from lifeloop.lifecycle.selection import training_rows
 from lifeloop.lifecycle.surroundings import comparison_order, metrics_for, responses_of
 from lifeloop.metrics.declared import fingerprinted
 from lifeloop.project import Project, baseline_name, directions, prompt_of
 from lifeloop.stages import adapt, explore, make, race
 from lifeloop.store.responses import Responses
 
-STAGES = ("explore", "adapt")
+STAGES = ("synthesise", "explore", "adapt")
 """The stages that the budget of minutes is held against: the gate's trials must come to an end."""
 LOADING_SECONDS = 5.0
 """What loading a candidate once more is taken to cost: a process, its libraries, its weights. Not measured, so that who
@@ -41,6 +42,8 @@ class Scene(Struct, frozen=True):
     project: Project
     runner: Runner
     dataset: Done[Dataset]
+    training: Id
+    """The dataset that candidates are made from: the same, or a selection of its training rows."""
     plan: Plan
     field: Field
     n_items: int
@@ -54,7 +57,7 @@ def experiment(
     brief = project.brief
     n_validation, limit = dataset.value.counts["validation"], brief.explore.max_items
     n_items = min(n_validation, limit) if limit else n_validation
-    scene = Scene(project, runner, dataset, plan, Field(), n_items)
+    scene = Scene(project, runner, dataset, training_rows(project, runner, dataset), plan, Field(), n_items)
     field, champion = scene.field, champion_of(runner)
     whole = _to_try_whole(scene)
     for name in order_of_making(brief):
@@ -126,7 +129,7 @@ def _make(scene: Scene, name: str) -> None:
             table,
             task=brief.project.task,
             labels=scene.dataset.value.labels,
-            dataset=scene.dataset.id,
+            dataset=scene.training,
             prompt=project.prompts.get(prompt_of(table)),
             seed=brief.explore.seed,
             out_of_scope=brief.data.out_of_scope,
@@ -139,7 +142,7 @@ def _make(scene: Scene, name: str) -> None:
             stage,
             f"make {name}",
             version=make.version_of(table),
-            inputs={"dataset": scene.dataset.id, "recipe": content_id(_stable(recipe, table, field))},
+            inputs={"dataset": scene.training, "recipe": content_id(_stable(recipe, table, field))},
             section=brief.explore.max_items,
             kind=str,
             work=lambda progress: _made(project, runner, recipe, progress),

@@ -25,6 +25,10 @@ from lifeloop.store.ledger import CycleRow, RunRow
 from lifeloop.store.tables import from_parquet, to_parquet
 
 
+WITH_SYNTHETIC = "data and synthetic rows"
+"""Subject of the run that refines again with what a model wrote from the first result."""
+
+
 class _Earlier(Struct, frozen=True):
     """The last dataset of an earlier cycle, and the run that made it."""
 
@@ -48,7 +52,7 @@ def refined_dataset(project: Project, runner: Runner, row: CycleRow, source: Id)
     raw = runner.vault.get_value(collected.value.raw, Raw)
     part = RawPart(runner.vault.put(to_parquet(written)), written.height, "synthetic")
     both = runner.vault.put_value(Raw((*raw.parts, part)))
-    return _refined(project, runner, row, both, beside, "data and synthetic rows")
+    return _refined(project, runner, row, both, beside, WITH_SYNTHETIC)
 
 
 def _beside(project: Project) -> Beside:

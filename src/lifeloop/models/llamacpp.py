@@ -19,7 +19,7 @@ from lifeloop.core.data import Profile
 from lifeloop.core.errors import LifeloopError, ModelError
 from lifeloop.models import prompting, scoring
 from lifeloop.models.llama_server import LlamaServer
-from lifeloop.models.model import Model
+from lifeloop.models.model import Model, Writing
 from lifeloop.models.weights import find_gguf
 
 FILE = "shots.json"
@@ -135,6 +135,19 @@ class LlamaCpp:
         ]
         return prompting.messages(self._prompt, self._contract, shots, request, self._settings.max_words)
 
+    def write(self, writings: Sequence[Writing]) -> list[Answer]:
+        """Return texts of the model's own, one after the other. What a writing quotes cannot end its own turn."""
+        with self._lock:
+            return [self._freely(writing) for writing in writings]
+
+    def _freely(self, writing: Writing) -> Answer:
+        try:
+            turns = [Message(turn.role, self._server.without_markers(turn.content)) for turn in writing.messages]
+            body = _chat_body(turns, writing.max_tokens, writing.schema)
+            return self._server.chat(body | {"temperature": writing.temperature, "seed": writing.seed})
+        except LifeloopError as error:  # longer than the context, say
+            return Answer(output="", error=error.what)
+
     def _write(self, request: Request) -> Answer:
         return self._server.chat(self._body(request))
 
@@ -145,17 +158,7 @@ class LlamaCpp:
             text=self._server.without_markers(request.text),
             messages=tuple(Message(turn.role, self._server.without_markers(turn.content)) for turn in request.messages),
         )
-        body: dict[str, Any] = {
-            "messages": [msgspec.structs.asdict(message) for message in self._messages(harmless)],
-            "max_tokens": limit,
-            "temperature": 0.0,
-            "seed": 1,
-            "cache_prompt": False,  # a warm cache changes the batches, and so the last digits
-        }
-        if self._contract.schema:
-            schema = {"name": "output", "schema": self._contract.schema}
-            body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return body
+        return _chat_body(self._messages(harmless), limit, self._contract.schema)
 
     def stream(self, request: Request) -> Iterator[str | Answer]:
         """Yield text as it is written; a label comes whole. Closing the iterator stops the model within a token."""
@@ -201,6 +204,7 @@ class LlamaCppKind:
     settings = Settings
     tasks: tuple[str, ...] = ()
     version = "2"
+    writes = True
 
     def load(self, candidate: Candidate, folder: Path | None, members: Sequence[Model]) -> Model:
         """Return the model in this process."""
@@ -232,6 +236,19 @@ class LlamaCppKind:
             seconds_per_item=seconds + written,
             basis=f"{parameters / 1e6:.0f}M parameters, {tokens:.0f} tokens an item",
         )
+
+
+def _chat_body(turns: Sequence[Message], max_tokens: int, schema: dict[str, Any] | None) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "messages": [msgspec.structs.asdict(message) for message in turns],
+        "max_tokens": max_tokens,
+        "temperature": 0.0,
+        "seed": 1,
+        "cache_prompt": False,  # a warm cache changes the batches, and so the last digits
+    }
+    if schema:
+        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "output", "schema": schema}}
+    return body
 
 
 def _learned(folder: Path | None) -> Learned:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from lifeloop.core.candidates import Answer, Candidate, Estimate, Machine, Request
+from lifeloop.core.candidates import Answer, Candidate, Estimate, Machine, Message, Request
 from lifeloop.core.data import Profile
 
 
@@ -44,6 +44,28 @@ class AnswersEach(Protocol):
         """
 
 
+class Writing(Struct, frozen=True):
+    """A text that a model is to write under messages of the asker's own: the task it serves plays no part."""
+
+    messages: tuple[Message, ...]
+    max_tokens: int
+    temperature: float
+    seed: int
+    """For models that can be held to one; two writings that differ in it are two draws."""
+    schema: dict[str, Any] | None = None
+    """The JSON schema to hold the text to, for models that can be."""
+
+
+@runtime_checkable
+class Writes(Protocol):
+    """What a model may offer besides: texts that are no answers to requests, such as rows to train on."""
+
+    batch_size: int
+
+    def write(self, writings: Sequence[Writing]) -> list[Answer]:
+        """Return one answer a writing, in order, as `answer` does. The candidate's prompt and shots are not used."""
+
+
 class ModelKind(Protocol):
     """What the registry holds for each kind."""
 
@@ -52,7 +74,8 @@ class ModelKind(Protocol):
     tasks: tuple[str, ...]
     """The tasks it can do; empty for all."""
     version: str
-    """Changed by hand when the same settings would answer differently."""
+    """Changed by hand when the same settings would answer differently. One whose models are `Writes` also has `writes`,
+    which is true."""
 
     def load(self, candidate: Candidate, folder: Path | None, members: Sequence[Model]) -> Model:
         """Return the candidate ready to answer. `folder` holds what training made, or is None.

@@ -20,7 +20,7 @@ from lifeloop.core.errors import LifeloopError, ModelError
 from lifeloop.models import prompting
 from lifeloop.models.endpoint import Endpoint, Reply
 from lifeloop.models.llamacpp import FILE, Learned
-from lifeloop.models.model import Model
+from lifeloop.models.model import Model, Writing
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,6 +88,23 @@ class Remote:
                 while unsent:
                     yield unsent.pop()
         yield from unsent
+
+    def write(self, writings: Sequence[Writing]) -> list[Answer]:
+        """Return texts of the model's own, asked for at the same time. Neither seed nor schema is sent: not every
+        endpoint knows them.
+        """
+        bodies = ((number, msgspec.json.encode(self._written(writing))) for number, writing in enumerate(writings))
+        with contextlib.closing(self._endpoint.ask_each(bodies)) as replies:
+            found = {number: self._read(reply) for number, reply in replies}
+        return [found[number] for number in range(len(writings))]
+
+    def _written(self, writing: Writing) -> dict[str, Any]:
+        return {
+            "model": self._settings.model,
+            "messages": writing.messages,
+            "temperature": writing.temperature,
+            "max_tokens": writing.max_tokens,
+        }
 
     def _read(self, reply: Reply) -> Answer:
         if reply.error:
@@ -211,6 +228,7 @@ class RemoteKind:
     settings = Settings
     tasks: tuple[str, ...] = ()
     version = "2"
+    writes = True
 
     def load(self, candidate: Candidate, folder: Path | None, members: Sequence[Model]) -> Model:
         """Return the client. Nothing is sent yet."""

@@ -117,8 +117,8 @@ class Document(Struct, frozen=True):
 
     title: str
     about: str
-    """Which cycle, when, and the verdict's id."""
+    """Which cycle, when, and the id of what it is about."""
     sentence: str
-    """The verdict in one sentence."""
+    """What it comes to, in one sentence: the verdict, say."""
     tone: Tone
     sections: tuple[Section, ...]

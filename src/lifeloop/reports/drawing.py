@@ -60,6 +60,14 @@ def band(left: float, top: float, right: float, bottom: float) -> str:
     )
 
 
+def bar(kind: str, left: float, top: float, right: float, bottom: float) -> str:
+    """Return a filled rectangle, never too thin to be seen."""
+    return (
+        f'<rect class="{kind}" x="{left:.1f}" y="{top:.1f}" width="{max(1.0, right - left):.1f}" '
+        f'height="{bottom - top:.1f}"/>'
+    )
+
+
 def colour(parts: Sequence[str]) -> str:
     """Return which colour the parts of a candidate give it."""
     return "ours" if "challenger" in parts else "theirs" if parts else "rest"

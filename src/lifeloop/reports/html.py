@@ -1,6 +1,6 @@
 """The report as one HTML file: nothing is fetched, no script runs; for light and dark, paper and phone.
 
-Takes a record, gives text. What it says is decided in `document`; this knows only how it looks.
+Takes a document, or a cycle's record whose document it asks for, and gives text; knows only how it looks.
 """
 
 from functools import cache
@@ -8,6 +8,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from lifeloop.reports.blocks import Document
 from lifeloop.reports.document import document
 from lifeloop.reports.letters import printable
 from lifeloop.reports.record import CycleRecord
@@ -15,7 +16,12 @@ from lifeloop.reports.record import CycleRecord
 
 def render_html(record: CycleRecord) -> str:
     """Return the whole report of a cycle as one HTML page."""
-    return _template().render(document=document(record))
+    return html_page(document(record))
+
+
+def html_page(page: Document) -> str:
+    """Return a document as one HTML page."""
+    return _template().render(document=page)
 
 
 @cache

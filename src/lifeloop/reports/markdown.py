@@ -1,11 +1,11 @@
 """The report as GitHub Markdown: the same blocks as the HTML page, with figures in letters.
 
-Takes a record, gives text. What it says is decided in `document`; this knows only how Markdown writes it.
+Takes a document, or a cycle's record whose document it asks for, and gives text; knows only how Markdown writes it.
 """
 
 import re
 
-from lifeloop.reports.blocks import Block, Cell, Facts, Figure, Quote, Section, Table, Text, Tile, Tiles
+from lifeloop.reports.blocks import Block, Cell, Document, Facts, Figure, Quote, Section, Table, Text, Tile, Tiles
 from lifeloop.reports.document import document
 from lifeloop.reports.letters import one_line, printable
 from lifeloop.reports.record import CycleRecord
@@ -17,10 +17,14 @@ _LIST_START = re.compile(r"^(\d*)([-+=.)])(?=\s|$|[-+=])")
 
 def render_markdown(record: CycleRecord) -> str:
     """Return the whole report of a cycle as GitHub Markdown."""
-    page = document(record)
+    return markdown_page(document(record))
+
+
+def markdown_page(page: Document) -> str:
+    """Return a document as GitHub Markdown."""
     parts = [
         f"# {escape_markdown(page.title)}",
-        f"{_SIGNS[page.tone]} **{escape_markdown(page.sentence)}**",
+        f"{_SIGNS[page.tone]} **{escape_markdown(page.sentence)}**".lstrip(),
         escape_markdown(page.about),
         *(part for section in page.sections for part in _section(section)),
     ]

@@ -3,7 +3,7 @@
 Takes a record, gives blocks. Knows nothing of candidates' results, of HTML or of Markdown.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lifeloop.core.brief import Objective
 from lifeloop.core.content import short
@@ -78,15 +78,16 @@ def data_section(record: CycleRecord) -> Section:
     )
     blocks: list[Block] = [
         Text(text=f"{count(dataset.n_examples, 'example')} in dataset {short(record.dataset_id)}. {feedback}"),
-        _splits(dataset.counts),
+        splits_table(dataset.counts),
     ]
     if dataset.labels:
-        blocks.append(Text(lead=f"{count(len(dataset.labels), 'label')}.", text=_listed(dataset.labels)))
+        blocks.append(Text(lead=f"{count(len(dataset.labels), 'label')}.", text=listed(dataset.labels)))
     blocks.append(_findings(dataset.findings))
     return Section(key="data", title="Data", blocks=tuple(blocks))
 
 
-def _splits(counts: dict[str, int]) -> Table:
+def splits_table(counts: Mapping[str, int]) -> Table:
+    """Return how many examples each split has, and what it is for."""
     total = sum(counts.values())
     named = [*SPLITS, *sorted(set(counts) - set(SPLITS))]
     rows = [
@@ -104,7 +105,8 @@ def _splits(counts: dict[str, int]) -> Table:
     return Table(caption="Splits", columns=heads, rows=tuple(rows))
 
 
-def _listed(labels: Sequence[str]) -> str:
+def listed(labels: Sequence[str]) -> str:
+    """Return labels one after the other, the first sixty of them."""
     left = len(labels) - _MAX_LABELS
     more = f", and {left:,} more" if left > 0 else ""
     return f"{', '.join(labels[:_MAX_LABELS])}{more}"

@@ -115,6 +115,7 @@ def _after_splits(data: Data, task: Task, texts: Texts, beside: Beside) -> list[
             near=refine.near_duplicates,
             contamination=refine.contamination,
             benchmarks=beside.benchmarks,
+            same_reference=classify,  # a neighbour with another label is for those who look at labels
         )
         steps.append(("near duplicates", near))
     if refine.outliers.on:

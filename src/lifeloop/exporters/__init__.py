@@ -1,0 +1,1 @@
+"""Where a version of the data goes: one writer a format."""

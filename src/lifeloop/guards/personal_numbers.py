@@ -1,0 +1,101 @@
+"""Payment cards and bank accounts in a text, by their check digits.
+
+Takes a text, gives the spans where one stands. One digit wrong, and it is none: Luhn's sum and ISO 7064 find every
+single one.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+
+from lifeloop.guards.personal_context import Span
+
+CARD_HINT = r"(?:[0-9][ .\-\x{a0}\x{2010}-\x{2013}]?){12}[0-9]"
+IBAN_HINT = r"(?i)\b[a-z]{2}[0-9]{2}[ \-.\x{a0}]?[a-z0-9]{4}"
+
+_CARD = re.compile(r"(?<![\w])(?<!\d[.,:/-])\d(?:[ .\-\u00a0\u2010-\u2013]?\d){12,18}(?![\w]|[.,]\d)")
+_IBAN = re.compile(r"(?<![^\W_])[A-Za-z]{2}\d{2}(?=[ \-.\u00a0]?[A-Za-z0-9]{4})")
+_SIGN = re.compile(r"[ \-.\u00a0]?([A-Za-z0-9])")
+
+_ISSUERS = (  # what a card's number begins with (ISO/IEC 7812), and how many digits it then has
+    (re.compile(r"4"), (13, 16, 19)),
+    (re.compile(r"5[1-5]|2(?:22[1-9]|2[3-9]|[3-6]|7[01]|720)"), (16,)),
+    (re.compile(r"3[47]"), (15,)),
+    (re.compile(r"6011|65|64[4-9]"), (16, 19)),
+    (re.compile(r"30[0-5]|309|36|3[89]"), (14, 16)),
+    (re.compile(r"35(?:2[89]|[3-8])"), (16,)),
+    (re.compile(r"62|81"), (16, 17, 18, 19)),
+    (re.compile(r"50|5[6-8]|6[37]"), (16, 18, 19)),
+    (re.compile(r"220[0-4]"), (16,)),
+)
+
+
+def cards(text: str, regions: Sequence[str] = ()) -> list[Span]:
+    """Return the spans of card numbers: an issuer's beginning and length, and Luhn's sum."""
+    del regions
+    found = []
+    for each in _CARD.finditer(text):
+        groups = re.findall(r"\d+", each.group())
+        if (len(groups) == 1 or _grouped_as_card(groups)) and _is_card("".join(groups)):
+            found.append(each.span())
+    return found
+
+
+def ibans(text: str, regions: Sequence[str] = ()) -> list[Span]:
+    """Return the spans of account numbers of any country: its length, its form and the check digits (python-stdnum)."""
+    del regions
+    found = []
+    done = 0
+    for each in _IBAN.finditer(text):
+        if each.start() < done:
+            continue
+        end = _iban_end(text, each.start())
+        if end:
+            found.append((each.start(), end))
+            done = end
+    return found
+
+
+def _grouped_as_card(groups: Sequence[str]) -> bool:
+    """Say whether digits stand in groups as on a card: fours, or 4-6-5 and 4-6-4."""
+    lengths = [len(group) for group in groups]
+    return lengths in ([4, 6, 5], [4, 6, 4]) or (
+        len(lengths) >= 2 and all(length % 4 == 0 for length in lengths[:-1]) and lengths[-1] <= 8
+    )
+
+
+def _is_card(digits: str) -> bool:
+    from stdnum import luhn
+
+    issued = any(len(digits) in lengths and begins.match(digits) for begins, lengths in _ISSUERS)
+    return issued and len(set(digits)) > 1 and luhn.is_valid(digits)
+
+
+def _iban_end(text: str, start: int) -> int:
+    """Return where the account number that begins at a place ends, or 0 where there is none.
+
+    Words may follow it that could be its signs; its country says how many it has.
+    """
+    from stdnum import iban
+
+    length = _iban_length(text[start : start + 2].upper())
+    signs: list[str] = []
+    place = start
+    while len(signs) < length:
+        sign = _SIGN.match(text, place)
+        if sign is None:
+            return 0
+        signs.append(sign.group(1))
+        place = sign.end()
+    ended = place == len(text) or not text[place].isalnum()
+    return place if signs and ended and iban.is_valid("".join(signs)) else 0
+
+
+@cache
+def _iban_length(country: str) -> int:
+    """Return how many signs a country's account numbers have, 0 for no country (the registry is python-stdnum's)."""
+    from stdnum import numdb
+
+    _, properties = numdb.get("iban").info(country)[0]
+    form = re.findall(r"(\d+)!", properties.get("bban", ""))
+    return 4 + sum(map(int, form)) if form else 0
