@@ -29,8 +29,8 @@ from lifeloop.models.losses import abstention_losses, cascade_losses, confidence
 from lifeloop.project import Project, open_project
 from lifeloop.stats.conformal import risk_threshold
 from lifeloop.store.datasets import read_for_evaluation
-from lifeloop.store.training_data import read_for_selection
 from lifeloop.store.tables import from_parquet, table_to_answers
+from lifeloop.store.training_data import read_for_selection
 from lifeloop.store.vault import Vault
 from lifeloop.tasks.task import Scope
 from lifeloop.training.thresholds import worth_looking_at

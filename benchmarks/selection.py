@@ -1,6 +1,6 @@
 """What choosing rows saves on CLINC150: labels to reach an accuracy, and training rows to keep one, against chance.
 
-python benchmarks/selection.py [label] [train] [noise] [seeds]    (all parts by default, 2 seeds; some 15 minutes on 2 cores)
+python benchmarks/selection.py [label] [train] [noise] [SEEDS]    (all parts, 2 seeds; some 15 minutes on 2 cores)
 
 Part one: a pool of 15,000 texts without labels, 300 labelled at random, then eight rounds of 150: chosen by
 `stages.shortlist` as `lifeloop data select label` does, or at random; after each round the accuracy on test of the head

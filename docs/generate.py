@@ -57,9 +57,11 @@ def brief_reference() -> str:
         assert module is not None
         parts += [f"## {title}\n", f"{inspect.getdoc(kind)}\n", _keys(kind, module)]
     for field in msgspec.structs.fields(data_brief.Data):
-        if field.name in ("splits", "about", "synthesis"):
+        if inspect.isclass(field.type) and issubclass(field.type, msgspec.Struct) and field.name != "refine":
             parts += [f"## [data.{field.name}]\n", f"{inspect.getdoc(field.type)}\n", _keys(field.type, data_brief)]
-    for step in msgspec.structs.fields(data_brief.Refine):
+    steps = msgspec.structs.fields(data_brief.Refine)
+    parts += ["## [data.refine]\n", f"{inspect.getdoc(data_brief.Refine)}\n", _keys(data_brief.Refine, data_brief)]
+    for step in (step for step in steps if step.name != "reviewed"):
         parts += [f"## [data.refine.{step.name}]\n", f"{inspect.getdoc(step.type)}\n", _keys(step.type, data_brief)]
     parts += ["## [candidates.NAME]\n", "Each has a `kind`, or a `parent` and an `adapt`.\n"]
     for name in plugins.names("models"):

@@ -93,7 +93,12 @@ WRONG = {
     ),
     "a share beyond 1": ("train = 0.6", "train = 1.6", "data.splits.train", "value of that kind"),
     "a confidence of 0": ("[gate]", "[gate]\nconfidence = 0", "gate.confidence", "value of that kind"),
-    "not one of the words allowed": ("[data]", '[data]\nformat = "xls"', "data.format", "value of that kind"),
+    "not one of the words allowed": (
+        "guard = 0.05 }",
+        'guard = 0.05, by = "luck" }',
+        "data.splits.by",
+        "value of that kind",
+    ),
     "a missing key": ('task = "classify"', "", "project.task", "add `task"),
     "a missing key of a section": ('source = "data.csv"', "", "data.source", "add `source"),
     "an objective without a target": ("guard = true", "", "objectives[1].target", "add `target = NUMBER`"),

@@ -23,9 +23,9 @@ from lifeloop.lifecycle.racing import Field, Track, race_to_the_end
 from lifeloop.lifecycle.runner import Done, Notice, Runner
 from lifeloop.stages.explore import Terms
 from lifeloop.stages.race import rounds
-from lifeloop.store.training_data import sample
 from lifeloop.store.ledger import open_ledger
 from lifeloop.store.tables import answers_to_table, examples_to_table, to_parquet
+from lifeloop.store.training_data import sample
 from lifeloop.store.vault import Vault
 
 N = 400

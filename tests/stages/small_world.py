@@ -47,7 +47,7 @@ class World:
     def use(self, split: str, examples: list[Example]) -> None:
         """Put other examples into a split."""
         dataset = self.vault.get_value(self.dataset, Dataset)
-        tables = dataset.tables | {split: self.vault.put(to_parquet(examples_to_table(examples)))}
+        tables = dataset.tables | {split: (self.vault.put(to_parquet(examples_to_table(examples))),)}
         counts = dataset.counts | {split: len(examples)}
         self.dataset = self.vault.put_value(msgspec.structs.replace(dataset, tables=tables, counts=counts))
 

@@ -46,6 +46,8 @@ def test_a_correction_teaches_a_row():
         "slices": "{}",
         "source": "feedback:e1",
         "flaw": "",
+        "rejected": "",
+        "time": "",
     }
 
 

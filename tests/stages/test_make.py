@@ -51,7 +51,7 @@ def test_the_same_recipe_makes_the_same_candidate_and_another_seed_or_setting_an
 def test_training_never_reads_the_test_or_the_guard_split(world):
     dataset = world.vault.get_value(world.dataset, Dataset)
     for split in ("test", "guard"):
-        table = dataset.tables[split]
+        (table,) = dataset.tables[split]
         (Path(world.vault.url) / "objects" / table[:2] / table).unlink()
     for kind in ("majority", "features", "nearest"):
         world.make({"kind": kind}, kind)

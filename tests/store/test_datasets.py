@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from lifeloop.core.data import SPLITS, Dataset, Example
 from lifeloop.store.datasets import describe, read_for_evaluation, split_for_trial
-from lifeloop.store.training_data import profile, read_for_selection, sample
 from lifeloop.store.tables import examples_to_table, to_parquet
+from lifeloop.store.training_data import profile, read_for_selection, sample
 from lifeloop.store.vault import Vault
 
 COUNTS = {"train": 30, "validation": 10, "test": 12, "guard": 4}

@@ -80,7 +80,7 @@ def hashed_words(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.i
     between = (codes == ord(" ")) | (codes == ord("\n"))
     ends = np.flatnonzero(between)
     starts = np.concatenate([[0], ends[:-1] + 1])
-    powers, inverses = _powers(1 << int(len(codes)).bit_length())
+    powers, inverses = _powers(1 << len(codes).bit_length())
     terms = codes * powers[: len(codes)]
     terms[ends] = 0
     sums = np.add.reduceat(terms, starts) * inverses[starts]  # as if each word began at the first power

@@ -28,8 +28,8 @@ from lifeloop.models.loading import load_candidate
 from lifeloop.models.model import Model
 from lifeloop.project import Project, prompt_of
 from lifeloop.stages.make import make
-from lifeloop.store.training_data import read_for_selection, sample
 from lifeloop.store.ledger import Ledger
+from lifeloop.store.training_data import read_for_selection, sample
 from lifeloop.store.vault import Vault
 from lifeloop.tasks.chat import conversation
 from lifeloop.tasks.scoring import read

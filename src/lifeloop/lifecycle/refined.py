@@ -24,7 +24,6 @@ from lifeloop.stages.settle import Beside
 from lifeloop.store.ledger import CycleRow, RunRow
 from lifeloop.store.tables import from_parquet, to_parquet
 
-
 WITH_SYNTHETIC = "data and synthetic rows"
 """Subject of the run that refines again with what a model wrote from the first result."""
 

@@ -70,6 +70,8 @@ def _row(said: "list[FeedbackRow]", task: str) -> dict[str, str] | None:
         "slices": "{}",
         "source": source,
         "flaw": "raters disagree" if disagree else "",
+        "rejected": "",
+        "time": "",
     }
 
 

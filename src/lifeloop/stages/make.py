@@ -22,9 +22,9 @@ from lifeloop.engine.trial import Workplace
 from lifeloop.metrics.declared import metrics_of
 from lifeloop.metrics.metric_kind import Surroundings
 from lifeloop.models.model import ModelKind
-from lifeloop.store.training_data import read_for_selection, sample
 from lifeloop.store.responses import Responses
 from lifeloop.store.tables import from_parquet, table_to_answers
+from lifeloop.store.training_data import read_for_selection, sample
 from lifeloop.store.vault import Vault
 from lifeloop.tasks.task import Metric
 from lifeloop.training.trainer import Decided, Materials, MemberAnswers, Trainer
