@@ -88,7 +88,8 @@ def peak(of: int) -> float:
 
 def write(path: Path, n: int, chance: random.Random) -> None:
     """Append rows, after a header where there is none: one in twenty is a repeat."""
-    vocabulary = [f"{consonant}{vowel}{n}" for n in range(200) for consonant in "bdfgklmnprstvz" for vowel in "aeiou"]
+    syllables = [f"{consonant}{vowel}" for consonant in "bdfgklmnprstvz" for vowel in "aeiou"]
+    vocabulary = [f"{one}{two}{three}" for one in syllables for two in syllables for three in ("", "ra", "tel")]
     texts: list[str] = []
     with path.open("a", encoding="utf-8") as file:
         if not file.tell():

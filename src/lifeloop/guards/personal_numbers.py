@@ -15,7 +15,7 @@ IBAN_HINT = r"(?i)\b[a-z]{2}[0-9]{2}[ \-.\x{a0}]?[a-z0-9]{4}"
 
 _CARD = re.compile(r"(?<![\w])(?<!\d[.,:/-])\d(?:[ .\-\u00a0\u2010-\u2013]?\d){12,18}(?![\w]|[.,]\d)")
 _IBAN = re.compile(r"(?<![^\W_])[A-Za-z]{2}\d{2}(?=[ \-.\u00a0]?[A-Za-z0-9]{4})")
-_SIGN = re.compile(r"[ \-.\u00a0]?([A-Za-z0-9])")
+_BETWEEN_SIGNS = re.compile(r"[ \-.\u00a0]")
 
 _ISSUERS = (  # what a card's number begins with (ISO/IEC 7812), and how many digits it then has
     (re.compile(r"4"), (13, 16, 19)),
@@ -78,17 +78,16 @@ def _iban_end(text: str, start: int) -> int:
     """
     from stdnum import iban
 
-    length = _iban_length(text[start : start + 2].upper())
-    signs: list[str] = []
-    place = start
-    while len(signs) < length:
-        sign = _SIGN.match(text, place)
-        if sign is None:
-            return 0
-        signs.append(sign.group(1))
-        place = sign.end()
-    ended = place == len(text) or not text[place].isalnum()
-    return place if signs and ended and iban.is_valid("".join(signs)) else 0
+    form = _iban_form(text[start : start + 2].upper())
+    signs = form.match(text, start) if form else None
+    return signs.end() if signs and iban.is_valid(_BETWEEN_SIGNS.sub("", signs.group())) else 0
+
+
+@cache
+def _iban_form(country: str) -> re.Pattern[str] | None:
+    """Return as many signs as the account numbers of a country have, up to the end of a word; None for no country."""
+    length = _iban_length(country)
+    return re.compile(rf"(?:[A-Za-z0-9][ \-.\u00a0]?){{{length - 1}}}[A-Za-z0-9](?![^\W_])") if length else None
 
 
 @cache

