@@ -3,6 +3,7 @@
 python benchmarks/ingest.py [ROWS]
 """
 
+import os
 import random
 import resource
 import sys
@@ -50,14 +51,19 @@ def main() -> None:
         begun = time.perf_counter()
         pl.scan_csv(folder / "rows.csv").select(pl.all().str.len_chars().sum()).collect()
         bare = time.perf_counter() - begun
+        begun_with = processor()
         first, dataset = version(project, 1)
+        spent = processor()
         write(folder / "rows.csv", more, chance)
+        written = processor()
         again, grown = version(project, 2)
+        of_a_core = (processor() - written) / (spent - begun_with)
     shared = len({part.raw for part in dataset.parts} & {part.raw for part in grown.parts})
     print(f"rows                     {n:14,} of {WORDS} words, one in twenty a repeat")
     print(f"polars, bare read        {n / bare:14,.0f} rows a second")
     print(f"first version            {n / first:14,.0f} rows a second: {first:.1f} s; kept {dataset.n_examples:,}")
     print(f"with {more:,} rows more {again:17.1f} s, {again / first:.1%} of the first; kept {grown.n_examples:,}")
+    print(f"of processor time        {of_a_core:14.1%} of the first's")
     print(f"parts shared             {shared:14} of {len(dataset.parts)}")
     own, worker = peak(resource.RUSAGE_SELF), peak(resource.RUSAGE_CHILDREN)
     print(f"peak memory              {own:14,.0f} MB; of a worker {worker:,.0f} MB")
@@ -79,6 +85,11 @@ def told(notice: Notice) -> None:
     """Print how long each stage took."""
     if notice.kind == "done":
         print(f"  {notice.stage:22} {notice.seconds:16.1f} s", flush=True)
+
+
+def processor() -> float:
+    """Return the seconds of processor time so far, of this process and of those that it has waited for."""
+    return sum(os.times()[:4])
 
 
 def peak(of: int) -> float:

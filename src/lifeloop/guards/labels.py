@@ -39,7 +39,9 @@ def merge_variants(table: pl.DataFrame, out_of_scope: str = "") -> Checked:
 
     Takes no row out; what was changed is in the notes and the findings.
     """
-    counts = Counter(label.strip() for label in table["reference"])
+    counts: Counter[str] = Counter()
+    for label, n in table["reference"].value_counts().iter_rows():
+        counts[label.strip()] += n
     spellings: dict[str, list[str]] = {}
     for label in counts:
         spellings.setdefault(label_key(label), []).append(label)
@@ -48,7 +50,7 @@ def merge_variants(table: pl.DataFrame, out_of_scope: str = "") -> Checked:
         for family in spellings.values()
         for label in family
     }
-    written = {label: chosen[label.strip()] for label in set(table["reference"])}
+    written = {label: chosen[label.strip()] for label in table["reference"].unique()}
     changed = {label: now for label, now in written.items() if label != now}
     findings = _scope_finding(set(written.values()), out_of_scope)
     if not changed:
@@ -69,7 +71,7 @@ def merge_variants(table: pl.DataFrame, out_of_scope: str = "") -> Checked:
 
 def check_typos(table: pl.DataFrame, out_of_scope: str = "") -> Checked:
     """Quarantine rows whose rare label is one slip of the keyboard from a label that is far more frequent."""
-    counts = Counter(table["reference"])
+    counts = dict(table["reference"].value_counts(sort=True).iter_rows())
     frequent = [(label, label_key(label), n) for label, n in counts.items() if n >= TIMES_RARER]
     rare = [label for label, n in counts.items() if n <= MOST_TYPOS and label != out_of_scope]
     meant = {label: _meant(label, counts[label], frequent) for label in rare}

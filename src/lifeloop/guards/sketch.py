@@ -137,11 +137,7 @@ def rests_of(sketch: pl.Series) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
 
 def _matrix(values: pl.Series) -> NDArray[np.uint8]:
     """Return Binary values of SLOTS bytes each as a matrix, through as little memory besides as can be."""
-    matrix = np.empty((len(values), SLOTS), dtype=np.uint8)
-    for start in range(0, len(values), 50_000):
-        part = values[start : start + 50_000].to_list()
-        matrix[start : start + len(part)] = np.frombuffer(b"".join(part), dtype=np.uint8).reshape(-1, SLOTS)
-    return matrix
+    return values.bin.reinterpret(dtype=pl.Array(pl.UInt8, SLOTS)).to_numpy().reshape(-1, SLOTS)
 
 
 def _sketched(texts: Sequence[str]) -> list[bytes]:

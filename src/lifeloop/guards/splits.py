@@ -35,7 +35,7 @@ class Placed(Struct, frozen=True):
 
     checked: Checked
     placements: pl.DataFrame
-    """Of PLACEMENTS, by name: those there were, and those of this version's groups and texts."""
+    """Of PLACEMENTS: those there were, and those of this version's groups and texts."""
 
 
 def nowhere_placed() -> pl.DataFrame:
@@ -59,12 +59,8 @@ def assign_splits(
     ruled = _ruled(rows, groups, data, labels_of)
     found = pl.concat([groups.filter(pl.col("split").is_not_null()).select("name", "split"), ruled.groups])
     rows = rows.drop("split").join(found, on="name", how="left", maintain_order="left")
-    texts = _texts(rows, placed)
-    rows = rows.join(texts, on="text", how="left", maintain_order="left").with_columns(
-        split=pl.when(pl.col("name") == pl.col("text")).then("text_split").otherwise("split"),
-        moved=pl.col("row").is_in(list(ruled.moved)),
-    )
-    kept = _without_known_elsewhere(rows)
+    rows = rows.with_columns(moved=pl.col("row").is_in(list(ruled.moved)))
+    texts, kept = _by_text(rows, placed)
     extra = [name for name in kept.table.columns if name not in table.columns and name != "moved"]
     return Placed(
         Checked(
@@ -143,6 +139,17 @@ def _values(slices: str, column: str) -> list[str]:
     return [str(msgspec.json.decode(slices).get(column, ""))]
 
 
+def _by_text(rows: pl.DataFrame, placed: pl.DataFrame) -> tuple[pl.DataFrame, Checked]:
+    """Return the splits of texts, where some are no group of their own, and the rows whose split agrees with them."""
+    if (rows["name"] == rows["text"]).all():
+        return pl.DataFrame(schema={"text": pl.String, "text_split": pl.String}), Checked(rows, {}, {}, ())
+    texts = _texts(rows, placed)
+    rows = rows.join(texts, on="text", how="left", maintain_order="left").with_columns(
+        split=pl.when(pl.col("name") == pl.col("text")).then("text_split").otherwise("split")
+    )
+    return texts, _without_known_elsewhere(rows)
+
+
 def _texts(rows: pl.DataFrame, placed: pl.DataFrame) -> pl.DataFrame:
     """Return the split of each `text`: the one it had (`known`), else the most protected that a row of it is in."""
     rank = pl.col("split").replace_strict(PROTECTION, return_dtype=pl.Int64)
@@ -176,6 +183,7 @@ def _without_known_elsewhere(rows: pl.DataFrame) -> Checked:
 
 
 def _all_placements(placed: pl.DataFrame, groups: pl.DataFrame, texts: pl.DataFrame) -> pl.DataFrame:
-    """Return what is placed now, sorted by name. The first word on a group or a text stands."""
+    """Return what is placed now. The first word on a group or a text stands."""
     said = texts.select(pl.col("text").alias("name"), pl.col("text_split").alias("split"))
-    return pl.concat([placed, said, groups]).unique("name", keep="first", maintain_order=True).sort("name")
+    new = pl.concat([said, groups]).join(placed, on="name", how="anti", maintain_order="left")
+    return pl.concat([placed, new.unique("name", keep="first", maintain_order=True)])

@@ -23,6 +23,8 @@ FLIPPED = "a label that its source seems to have flipped"
 
 MOST_CHARS = 40_000_000
 """Characters that are read of the texts of the sample."""
+MOST_WORDS = 1_000_000
+"""Words of the sample: of long texts fewer are enough, for each says more."""
 LEAST_TEXTS = 10
 SHARE_OF_TEXTS = 1 / 2500
 """A trigger stands in so many texts, and in so large a share of them, at the least."""
@@ -67,7 +69,8 @@ def _train(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _sampled(train: pl.DataFrame, most: int, seed: int) -> pl.DataFrame:
-    """Return the rows, or about `most` of them, drawn by the hash of their text: it depends on no other row."""
+    """Return the rows, or about `most` of them and MOST_WORDS, drawn by their texts, whatever others are."""
+    most = min(most, max(1, int(MOST_WORDS / max(1.0, float(train["n_words"].mean() or 1.0)))))
     if train.height <= most:
         return train
     drawn = pl.col("key").str.slice(0, 7).str.to_integer(base=16, strict=False).fill_null(0)  # 28 bits

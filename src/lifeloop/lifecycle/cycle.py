@@ -89,7 +89,7 @@ def make_plan(project: Project, tell: Tell, clock: Callable[[], float]) -> Plan:
         vault = project.open_vault()
         row = _cycle(project, ledger, vault, clock, learn_now=False)
         runner = Runner(ledger, vault, row.number, tell, clock)
-        dataset = refined_dataset(project, runner, row, _source(vault, row))
+        dataset = refined_dataset(project, runner, row, _source(vault, row), spend=False)
         return planned(project, runner, dataset).value
 
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from lifeloop.core.content import Id, content_id
 from lifeloop.core.data import Dataset, Raw, RawPart
+from lifeloop.core.data_brief import Selection, Synthesis
 from lifeloop.core.progress import Progress
 from lifeloop.guards.reviewed import NOT_REVIEWED
 from lifeloop.guards.seal import data_key
@@ -40,12 +41,17 @@ def reading_of(project: Project) -> Reading:
     return Reading(project.brief.data, project.folder, project.brief.project.task)
 
 
-def refined_dataset(project: Project, runner: Runner, row: CycleRow, source: Id) -> Done[Dataset]:
-    """Return the cycle's dataset. `source` is the fingerprint of the data's bytes. Raises DataError."""
+def refined_dataset(
+    project: Project, runner: Runner, row: CycleRow, source: Id, *, spend: bool = True
+) -> Done[Dataset]:
+    """Return the cycle's dataset. `source` is the fingerprint of the data's bytes. Raises DataError.
+
+    Without `spend`, no model is asked for rows; those that one wrote before are there all the same.
+    """
     collected = _collected(project, runner, row, source)
     beside = _beside(project)
     dataset = _refined(project, runner, row, collected.value.raw, beside, "data")
-    written = synthetic_rows(project, runner, dataset)
+    written = synthetic_rows(project, runner, dataset, spend=spend)
     if written is None or not written.height:
         return dataset
     raw = runner.vault.get_value(collected.value.raw, Raw)
@@ -93,7 +99,8 @@ def _last_sources(runner: Runner, settings: Id) -> tuple[collect.SourceParts, ..
 def _refined(project: Project, runner: Runner, row: CycleRow, raw: Id, beside: Beside, subject: str) -> Done[Dataset]:
     data, task = project.brief.data, project.brief.project.task
     key = data_key(data_key_text()) if data_key_text() else None
-    section = [msgspec.to_builtins(data), task]
+    # what is written or selected from the result changes nothing of it
+    section = [msgspec.to_builtins(msgspec.structs.replace(data, synthesis=Synthesis(), selection=Selection())), task]
     examined = examine.section(data, task), bool(key)
     settings = content_id([refine.VERSION, section, examined, beside.benchmarks, beside.reviews.rows()])
     earlier = _earlier(runner, row.number)

@@ -77,21 +77,16 @@ def collect(
     earlier = {each.origin: each for each in known}
     found, n_shared, n_rows = [], 0, 0
     for place in places(reading):
-        parts: list[SourcePart] = []
         source = source_of(place)
-        fingerprint = source.fingerprint(place.place, reading)
-        shared = _shared(place, source, reading, fingerprint, earlier.get(place.origin))
-        if shared is None:
-            parts = list(earlier[place.origin].parts)
-            n_shared += sum(part.n_rows for part in parts)
-        else:
-            parts = list(shared)
-            n_shared += sum(part.n_rows for part in parts)
+        before = _standing(place, reading, earlier.get(place.origin))
+        parts = list(before.parts)
+        n_shared += sum(part.n_rows for part in parts)
+        if not before.whole:
             for part in _read(place, source, reading, vault, parts[-1].end or START if parts else START):
                 parts.append(part)
                 progress(n_rows + sum(each.n_rows for each in parts), 0, place.origin)
         n_rows += sum(part.n_rows for part in parts)
-        found.append(SourceParts(place.origin, fingerprint, tuple(parts)))
+        found.append(SourceParts(place.origin, before.fingerprint or _fingerprint(place, reading, parts), tuple(parts)))
     raw = [RawPart(part.table, part.n_rows, source.origin) for source in found for part in source.parts]
     if learned.height:
         table = learned.select(list(RAW_SCHEMA))
@@ -170,22 +165,53 @@ def _beside(reading: Reading, path: str) -> Reading:
     return msgspec.structs.replace(reading, data=data)
 
 
-def _shared(
-    place: Place, source: Source, reading: Reading, fingerprint: Id, before: SourceParts | None
-) -> tuple[SourcePart, ...] | None:
-    """Return the parts stored earlier that still stand, or None where all of them do."""
+class _Standing(Struct, frozen=True):
+    """What of an earlier collection of a source still stands."""
+
+    parts: tuple[SourcePart, ...] = ()
+    whole: bool = False
+    """Whether nothing else is to be read."""
+    fingerprint: Id = ""
+    """Of the source now, where it had to be taken."""
+
+
+def _standing(place: Place, reading: Reading, before: SourceParts | None) -> _Standing:
+    """Return the parts stored earlier whose bytes are still there; all, where the source is as it was."""
     if before is None:
-        return ()
-    if before.fingerprint == fingerprint:
-        return None
-    standing: list[SourcePart] = []
+        return _Standing()
+    same = list(_same_bytes(_path(place, reading), before.parts))
+    if all(part.bytes for part in before.parts):
+        end = before.parts[-1].end if before.parts else None
+        whole = (
+            len(same) == len(before.parts) and end is not None and _path(place, reading).stat().st_size == end.offset
+        )
+        return (
+            _Standing(before.parts, True, before.fingerprint)
+            if whole
+            else _Standing(tuple(same[: len(before.parts) - 1]))
+        )
+    fingerprint = source_of(place).fingerprint(place.place, reading)
+    if fingerprint == before.fingerprint:
+        return _Standing(before.parts, True, fingerprint)
+    # the last part may have been cut short by the end of the source
+    return _Standing(tuple(same[: len(before.parts) - 1]), False, fingerprint)
+
+
+def _same_bytes(path: Path, parts: Sequence[SourcePart]) -> Iterator[SourcePart]:
+    """Yield the parts from the first on for as long as a file's bytes are those that they were read from."""
     begin = 0
-    for part in before.parts[:-1]:  # the last one may have been cut short by the end of the source
-        if part.end is None or not part.bytes or _bytes_id(_path(place, reading), begin, part.end.offset) != part.bytes:
-            break
-        standing.append(part)
+    for part in parts:
+        if part.end is None or not part.bytes or _bytes_id(path, begin, part.end.offset) != part.bytes:
+            return
+        yield part
         begin = part.end.offset
-    return tuple(standing)
+
+
+def _fingerprint(place: Place, reading: Reading, parts: Sequence[SourcePart]) -> Id:
+    """Return an id of what a source holds: of its parts' bytes, where they are known, so that it is not read again."""
+    if parts and all(part.bytes for part in parts):
+        return content_id([part.bytes for part in parts])
+    return source_of(place).fingerprint(place.place, reading)
 
 
 def _read(place: Place, source: Source, reading: Reading, vault: Vault, entry: Entry) -> Iterator[SourcePart]:

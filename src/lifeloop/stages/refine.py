@@ -6,7 +6,9 @@ after the same history of versions give the same examples, today and in a year.
 
 import bisect
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import polars as pl
 from msgspec import Struct
@@ -27,6 +29,13 @@ from lifeloop.tasks.task import Task
 
 VERSION = f"2/{examine.VERSION}/{settle.VERSION}/{assemble.VERSION}"
 """Its first number is changed by hand when the same raw rows would give other examples."""
+
+
+READERS = 4
+"""Parts that are read at a time."""
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 class Before(Struct, frozen=True):
@@ -52,16 +61,16 @@ class RowTexts(Struct, frozen=True):
     def __call__(self, rows: Sequence[int]) -> pl.Series:
         """Return the inputs (n,) of rows, which ascend."""
         wanted = pl.Series("row", rows, dtype=pl.Int64)
-        found = []
-        for index, start in enumerate(self.starts):
-            end = self.starts[index + 1] if index + 1 < len(self.starts) else None
-            first = bisect.bisect_left(rows, start)
-            last = bisect.bisect_left(rows, end) if end is not None else len(rows)
-            if first == last:
-                continue
-            table = scan((self.vault.get(self.examined[index].table),)).select("row", "input").collect()
-            here = (wanted[first:last] - start).to_frame()
-            found.append(here.join(table, on="row", how="left", maintain_order="left")["input"])
+        bounds = [bisect.bisect_left(rows, start) for start in self.starts] + [len(rows)]
+        spans = [(part, *span) for part, span in enumerate(itertools.pairwise(bounds)) if span[0] < span[1]]
+
+        def read(span: tuple[int, int, int]) -> pl.Series:
+            part, first, last = span
+            table = scan((self.vault.get(self.examined[part].table),)).select("row", "input").collect()
+            here = (wanted[first:last] - self.starts[part]).to_frame()
+            return here.join(table, on="row", how="left", maintain_order="left")["input"]
+
+        found = _each(read, spans)
         return pl.concat(found) if found else pl.Series("input", [], dtype=pl.String)
 
 
@@ -111,11 +120,19 @@ def refine(
 
 def _all_rows(vault: Vault, examined: Sequence[Examined], starts: Sequence[int]) -> pl.DataFrame:
     """Return what is known of each row, without the texts."""
-    parts = [
-        scan((vault.get(part.table),)).select(list(EXAMINED)).with_columns(pl.col("row") + start).collect()
-        for part, start in zip(examined, starts, strict=True)
-    ]
+
+    def read(part: tuple[Examined, int]) -> pl.DataFrame:
+        table = scan((vault.get(part[0].table),)).select(list(EXAMINED))
+        return table.with_columns(pl.col("row") + part[1]).collect()
+
+    parts = _each(read, list(zip(examined, starts, strict=True)))
     return pl.concat([pl.DataFrame(schema=EXAMINED), *parts])
+
+
+def _each(read: Callable[[S], T], parts: Sequence[S]) -> list[T]:
+    """Return what each part gives, in order, a few at a time: hashing and unpacking leave the interpreter's lock."""
+    with ThreadPoolExecutor(READERS) as readers:
+        return list(readers.map(read, parts))
 
 
 def _assembled(
