@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 GPU := $(shell command -v nvidia-smi 2>/dev/null)
 
-.PHONY: demo test test-fast lint format bench bench-scope bench-prompts clean
+.PHONY: demo test test-fast lint format bench bench-scope bench-prompts bench-selection clean
 
 demo: .venv/.demo-done
 	$(BIN)/python examples/news/demo.py
@@ -41,6 +41,10 @@ bench-scope: .venv/.dev-done
 
 bench-prompts: .venv/.dev-done
 	$(BIN)/python benchmarks/prompts.py
+
+bench-selection: .venv/.dev-done
+	$(BIN)/python benchmarks/selection.py label 3
+	$(BIN)/python benchmarks/selection.py train 2
 
 clean:
 	rm -rf .venv examples/news/data examples/news/.lifeloop examples/news/reports

@@ -57,9 +57,7 @@ def kept(checked):
     return checked.table["row"].to_list()
 
 
-@pytest.mark.parametrize(
-    ("less", "more"), [("train", "validation"), ("train", "guard"), ("validation", "test"), ("test", "guard")]
-)
+@pytest.mark.parametrize(("less", "more"), [("train", "validation"), ("train", "guard"), ("validation", "test")])
 def test_of_two_near_texts_the_one_in_the_less_protected_split_goes(less, more):
     for rows, stays in (([(ASK, "a", less), (TYPO, "a", more)], 1), ([(TYPO, "a", more), (ASK, "a", less)], 0)):
         checked = check([*rows, (OTHER, "a", less)])
@@ -67,6 +65,12 @@ def test_of_two_near_texts_the_one_in_the_less_protected_split_goes(less, more):
         (fate,) = checked.fates.values()
         assert (fate.fate, fate.reason) == ("dropped", LEAK)
         assert fate.detail == f"f:{stays}, in {more}: 0.96 alike"
+
+
+def test_of_test_and_guard_neither_goes_for_both_only_judge():
+    checked = check([(ASK, "a", "test"), (TYPO, "a", "guard")])
+    assert kept(checked) == [0, 1]
+    assert [(each.fate, each.reason) for each in checked.findings] == [("kept", LEAK)]
 
 
 def test_contamination_can_be_reported_only():

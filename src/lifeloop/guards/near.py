@@ -24,7 +24,9 @@ _LEAK = "almost the same as a text in a more protected split"
 _KNOWN = "almost the same as a known benchmark item"
 _NEAR = "almost the same as another row of its split"
 _BENCHMARK = max(PROTECTION.values()) + 1
-_TRAIN = PROTECTION["train"]
+_TRAINS = (PROTECTION["train"],)
+_CHOOSES = (PROTECTION["train"], PROTECTION["validation"])
+"""What training and selection read. Test and guard both only judge: one that is near the other flatters nobody."""
 
 Out = dict[int, tuple[str, str]]
 
@@ -131,7 +133,7 @@ def _contaminated(rows: Rows, pairs: Pairs, settings: Contamination) -> tuple[Ou
                 found = order[(rows.level[low[order]] == level) & ((rows.level[high[order]] == _BENCHMARK) == known)]
                 found = found[~gone[low[found]] & ~gone[high[found]]]
                 found = found[np.unique(low[found], return_index=True)[1]]
-                drop = settings.action == "drop" and (not known or level == _TRAIN)
+                drop = settings.action == "drop" and level in (_TRAINS if known else _CHOOSES)
                 said = _said(rows, low[found], high[found], pairs.similarity[found])
                 if drop:
                     out |= said
