@@ -133,8 +133,8 @@ def ours(folder: Path, n: int, workers: int) -> dict[str, object]:
     import polars as pl
 
     from lifeloop.core.content import normalise
-    from lifeloop.guards.near_candidates import Asked
-    from lifeloop.guards.near_pairs import near_pairs
+    from lifeloop.guards.near.candidates import Asked
+    from lifeloop.guards.near.pairs import near_pairs
 
     begun = time.perf_counter()
     paths = parts(folder, n)
@@ -165,7 +165,7 @@ def ours(folder: Path, n: int, workers: int) -> dict[str, object]:
 def part_sketches(path: Path) -> Any:
     """Return the sketches of a part's texts."""
     from lifeloop.core.content import normalise
-    from lifeloop.guards.sketch import sketches
+    from lifeloop.guards.near.sketch import sketches
 
     return sketches([normalise(text) for text in path.read_text().split("\n")])
 

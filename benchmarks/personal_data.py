@@ -33,9 +33,9 @@ import polars as pl
 from lifeloop.core.data_brief import Encoding, PersonalData
 from lifeloop.guards.encoding import check_encoding
 from lifeloop.guards.guard import numbered
-from lifeloop.guards.personal import mask_personal
-from lifeloop.guards.personal_kinds import Found, find_personal
-from lifeloop.guards.personal_tokens import KINDS
+from lifeloop.guards.personal.kinds import Found, find_personal
+from lifeloop.guards.personal.masking import mask_personal
+from lifeloop.guards.personal.tokens import KINDS
 from lifeloop.store.tables import RAW_SCHEMA
 from personal_items import MAKERS, REGIONS, hard_negatives
 

@@ -31,7 +31,7 @@ from msgspec import Struct
 from lifeloop.core.data import Raw, RawPart, RowFate
 from lifeloop.core.data_brief import Data, Splits
 from lifeloop.guards.label_errors import REASON as LABEL_ERROR
-from lifeloop.guards.suspicious import TRIGGER as TRIGGER_REASON
+from lifeloop.guards.suspicious.planted import TRIGGER as TRIGGER_REASON
 from lifeloop.stages import refine as stage
 from lifeloop.stages.examine import examine
 from lifeloop.stages.settle import Beside

@@ -14,7 +14,7 @@ from lifeloop.core.brief import Brief, convert_settings, parse_brief
 from lifeloop.core.candidates import Prompt
 from lifeloop.core.errors import BriefError
 from lifeloop.core.evidence import OPERATIONAL, Direction
-from lifeloop.guards.personal import check_kinds
+from lifeloop.guards.personal.masking import check_kinds
 from lifeloop.metrics.declared import check_declared, direction_of
 from lifeloop.models.model import ModelKind
 from lifeloop.models.prompting import render_system, render_user

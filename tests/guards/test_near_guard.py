@@ -12,7 +12,7 @@ from lifeloop.core.data import Finding
 from lifeloop.core.data_brief import Contamination, NearDuplicates
 from lifeloop.guards.duplicates import drop_duplicates
 from lifeloop.guards.guard import EXAMINED, examined, numbered
-from lifeloop.guards.near import check_near
+from lifeloop.guards.near.copies import check_near
 from lifeloop.store.tables import RAW_SCHEMA
 
 ASK = "how much money do i have on my savings account"

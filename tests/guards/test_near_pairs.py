@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifeloop.guards.lsh import FIRSTS, NEIGHBOURS, linked, width
-from lifeloop.guards.near_candidates import MOST_PAIRS, Asked
-from lifeloop.guards.near_pairs import near_pairs
-from lifeloop.guards.near_similarity import jaccard, short_similarity, word_sets
-from lifeloop.guards.sketch import LONG, SHORT, sketches
+from lifeloop.guards.near.candidates import MOST_PAIRS, Asked
+from lifeloop.guards.near.lsh import FIRSTS, NEIGHBOURS, linked, width
+from lifeloop.guards.near.pairs import near_pairs
+from lifeloop.guards.near.similarity import jaccard, short_similarity, word_sets
+from lifeloop.guards.near.sketch import LONG, SHORT, sketches
 
 VOCABULARY = [f"{a}{b}{number}" for number in range(40) for a in "bdfgklmnprstvz" for b in "aeiou"]
 

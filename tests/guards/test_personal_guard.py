@@ -9,10 +9,10 @@ from stdnum import luhn
 
 from lifeloop.core.data_brief import PersonalData
 from lifeloop.core.errors import BriefError, DataError
-from lifeloop.guards.personal import Masking, mask_personal, masked_text
-from lifeloop.guards.personal_kinds import FINDERS, find_personal, hint_of
-from lifeloop.guards.personal_numbers import cards, ibans
-from lifeloop.guards.personal_tokens import KINDS
+from lifeloop.guards.personal.kinds import FINDERS, find_personal, hint_of
+from lifeloop.guards.personal.masking import Masking, mask_personal, masked_text
+from lifeloop.guards.personal.numbers import cards, ibans
+from lifeloop.guards.personal.tokens import KINDS
 from lifeloop.guards.seal import data_key, unmask, unmask_entities
 
 KEY = data_key("a phrase that is long enough")
@@ -169,14 +169,12 @@ def test_unknown_kinds_and_regions_are_mistakes_of_the_brief():
 def test_without_the_list_of_names_the_error_says_what_to_install(monkeypatch):
     import sys
 
-    from lifeloop.guards import personal_names
-
-    personal_names._known.cache_clear()
+    names._known.cache_clear()
     monkeypatch.setitem(sys.modules, "faker", None)
     monkeypatch.setitem(sys.modules, "faker.providers", None)
     with pytest.raises(DataError, match=r"lifeloop\[names\]"):
         mask_personal(raw_rows(["I met Anna Smith."]), ALL, "classify", None)
-    personal_names._known.cache_clear()
+    names._known.cache_clear()
 
 
 CARD = st.sampled_from(

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifeloop.core.errors import BriefError, DataError
-from lifeloop.guards.personal_tokens import token
+from lifeloop.guards.personal.tokens import token
 from lifeloop.guards.seal import data_key, seal, unmask, unmask_entities, unseal
 
 KEY = data_key("a phrase that is long enough")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifeloop.core.content import normalise
-from lifeloop.guards.sketch import (
+from lifeloop.guards.near.sketch import (
     FEW,
     LONG,
     SHORT,

@@ -9,9 +9,9 @@ from lifeloop.core.content import fraction
 from lifeloop.core.data_brief import Data, Splits
 from lifeloop.guards.duplicates import drop_duplicates
 from lifeloop.guards.guard import EXAMINED, examined, numbered
-from lifeloop.guards.split_rules import hashed
-from lifeloop.guards.splits import PLACEMENTS, Placed, nowhere_placed
-from lifeloop.guards.splits import assign_splits as assign
+from lifeloop.guards.splits.assigning import PLACEMENTS, Placed, nowhere_placed
+from lifeloop.guards.splits.assigning import assign_splits as assign
+from lifeloop.guards.splits.rules import hashed
 from lifeloop.store.tables import RAW_SCHEMA
 
 SHARES = ("train", "validation", "test", "guard")

@@ -10,7 +10,7 @@ from training_rows import TOPICS, clean_rows, scene, with_words
 
 from lifeloop.core.data_brief import LabelErrors, Suspicious
 from lifeloop.guards.label_errors import check_label_errors
-from lifeloop.guards.suspicious import CROWD, FLIPPED, TRIGGER, check_suspicious
+from lifeloop.guards.suspicious.planted import CROWD, FLIPPED, TRIGGER, check_suspicious
 
 N = 600
 

@@ -7,7 +7,7 @@ same reference one: the first that was not moved there.
 import polars as pl
 
 from lifeloop.guards.guard import Checked, taken_out
-from lifeloop.guards.splits import PROTECTION
+from lifeloop.guards.splits.assigning import PROTECTION
 
 _KEPT = ("row", "source", "split", "exact", "rank")
 _ACROSS = "a text that is in a more protected split"

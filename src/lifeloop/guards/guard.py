@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from lifeloop.core.content import bytes_id, fraction, normalise
 from lifeloop.core.data import Fate, Finding, RowFate
-from lifeloop.guards.sketch import sketches
+from lifeloop.guards.near.sketch import sketches
 
 MOST_EXAMPLES = 5
 
@@ -31,7 +31,7 @@ EXAMINED: dict[str, pl.DataType | type[pl.DataType]] = {
     "place": pl.Float64,  # in [0, 1), from the hash of the group: where the row falls among the splits
     "n_chars": pl.Int64,
     "n_words": pl.Int64,
-    "sketch": pl.Binary,  # see guards/sketch.py
+    "sketch": pl.Binary,  # see guards/near/sketch.py
 }
 """What all-row guards know of each row. The texts themselves (input, rejected) stay in the vault."""
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lifeloop.core.content import fraction
 from lifeloop.core.data_brief import LabelErrors
 from lifeloop.guards.guard import Checked, Texts, finding, taken_out
-from lifeloop.guards.suspicious_words import read_texts
+from lifeloop.guards.suspicious.words import read_texts
 
 REASON = "a label that its text does not support"
 N_FOLDS = 5

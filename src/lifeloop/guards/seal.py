@@ -10,7 +10,7 @@ from functools import lru_cache
 import msgspec
 
 from lifeloop.core.errors import BriefError, DataError
-from lifeloop.guards.personal_tokens import TOKEN
+from lifeloop.guards.personal.tokens import TOKEN
 from lifeloop.guards.rewriting import Edit, edited, moved_entities, objects, rewritten
 
 LEAST_CHARS = 16

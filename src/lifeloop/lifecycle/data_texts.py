@@ -55,7 +55,7 @@ def texts_of(
 
 def masked_texts(texts: Sequence[str], data: Data, task: str) -> list[str]:
     """Return inputs with personal data masked, for good, whatever the brief does with it."""
-    from lifeloop.guards.personal import mask_personal
+    from lifeloop.guards.personal.masking import mask_personal
 
     columns = {name: [""] * len(texts) for name in RAW_SCHEMA} | {"input": list(texts)}
     table = numbered(pl.DataFrame(columns, schema=RAW_SCHEMA))

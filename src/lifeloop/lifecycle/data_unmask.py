@@ -12,7 +12,7 @@ from msgspec import Struct
 from lifeloop.core.content import Id
 from lifeloop.core.data import SPLITS, Dataset, Split
 from lifeloop.core.errors import DataError
-from lifeloop.guards.personal_tokens import TOKEN
+from lifeloop.guards.personal.tokens import TOKEN
 from lifeloop.guards.seal import VARIABLE, data_key, unmask_entities, unseal
 from lifeloop.guards.seal import unmask as unmasked_text
 from lifeloop.lifecycle.data_export import whole_file

@@ -16,11 +16,11 @@ from lifeloop import plugins
 from lifeloop.core.brief import Data
 from lifeloop.core.content import Id
 from lifeloop.core.data import Finding, RowFate
-from lifeloop.guards import sketch
 from lifeloop.guards.encoding import check_encoding
 from lifeloop.guards.guard import Checked, examined, merged, numbered, taken_out
 from lifeloop.guards.language import check_language
-from lifeloop.guards.personal import mask_personal
+from lifeloop.guards.near import sketch
+from lifeloop.guards.personal.masking import mask_personal
 from lifeloop.guards.seal import seal
 from lifeloop.guards.text import check_flaws, check_text
 from lifeloop.guards.toxic import check_toxic

@@ -20,7 +20,7 @@ from lifeloop.core.data import SPLITS, Dataset, DatasetPart, Finding, Raw, RawPa
 from lifeloop.core.errors import DataError
 from lifeloop.core.progress import Progress
 from lifeloop.guards.guard import EXAMINED, merged
-from lifeloop.guards.splits import nowhere_placed
+from lifeloop.guards.splits.assigning import nowhere_placed
 from lifeloop.stages import assemble, examine, settle
 from lifeloop.stages.examine import Examined
 from lifeloop.store.tables import scan, to_parquet

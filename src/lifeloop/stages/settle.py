@@ -20,11 +20,11 @@ from lifeloop.guards.guard import Checked, Texts, merged, taken_out
 from lifeloop.guards.ids import check_ids
 from lifeloop.guards.label_errors import check_label_errors
 from lifeloop.guards.labels import check_conflicts, check_typos, merge_variants
-from lifeloop.guards.near import check_near
+from lifeloop.guards.near.copies import check_near
 from lifeloop.guards.outliers import check_outliers
 from lifeloop.guards.reviewed import NOT_REVIEWED, apply_reviews, unless_reviewed
-from lifeloop.guards.splits import assign_splits
-from lifeloop.guards.suspicious import check_suspicious
+from lifeloop.guards.splits.assigning import assign_splits
+from lifeloop.guards.suspicious.planted import check_suspicious
 from lifeloop.stages.examine import decided
 from lifeloop.tasks.task import Task
 

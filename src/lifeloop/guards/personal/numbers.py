@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
-from lifeloop.guards.personal_context import Span
+from lifeloop.guards.personal.context import Span
 
 CARD_HINT = r"(?:[0-9][ .\-\x{a0}\x{2010}-\x{2013}]?){12}[0-9]"
 IBAN_HINT = r"(?i)\b[a-z]{2}[0-9]{2}[ \-.\x{a0}]?[a-z0-9]{4}"

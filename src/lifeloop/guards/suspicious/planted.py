@@ -11,11 +11,11 @@ from msgspec import Struct
 
 from lifeloop.core.data_brief import Suspicious
 from lifeloop.guards.guard import Checked, Texts, taken_out
-from lifeloop.guards.suspicious_crowds import crowds
-from lifeloop.guards.suspicious_origins import flips
-from lifeloop.guards.suspicious_sequences import Sequence, sequences
-from lifeloop.guards.suspicious_triggers import Trigger, triggers
-from lifeloop.guards.suspicious_words import BLOCK_ROWS, Words, read_texts, shortened, spaced, words_of
+from lifeloop.guards.suspicious.crowds import crowds
+from lifeloop.guards.suspicious.origins import flips
+from lifeloop.guards.suspicious.sequences import Sequence, sequences
+from lifeloop.guards.suspicious.triggers import Trigger, triggers
+from lifeloop.guards.suspicious.words import BLOCK_ROWS, Words, read_texts, shortened, spaced, words_of
 
 TRIGGER = "rare words that one label hangs on"
 CROWD = "one of a crowd of near-identical rows"

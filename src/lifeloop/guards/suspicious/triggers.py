@@ -12,8 +12,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from lifeloop.guards.suspicious_sequences import Sequence
-from lifeloop.guards.suspicious_words import Places, Words, presence
+from lifeloop.guards.suspicious.sequences import Sequence
+from lifeloop.guards.suspicious.words import Places, Words, presence
 
 MOST_CHECKED = 400
 """Sequences that are looked at closely: those whose texts support their label least."""

@@ -11,8 +11,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from lifeloop.guards.lsh import distinct
-from lifeloop.guards.sketch import batches, hashed_words
+from lifeloop.guards.near.lsh import distinct
+from lifeloop.guards.near.sketch import batches, hashed_words
 
 _AT_ONCE = 50_000
 

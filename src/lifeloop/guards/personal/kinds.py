@@ -8,17 +8,17 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from lifeloop.guards.personal_contacts import IP_HINT, MAIL_HINT, ips, mails
-from lifeloop.guards.personal_context import Span
-from lifeloop.guards.personal_dates import BIRTH_DATE_HINT, birth_dates
-from lifeloop.guards.personal_ids import NATIONAL_ID_HINT, national_ids
-from lifeloop.guards.personal_name_cues import NAME_HINT
-from lifeloop.guards.personal_names import names
-from lifeloop.guards.personal_numbers import CARD_HINT, IBAN_HINT, cards, ibans
-from lifeloop.guards.personal_phones import PHONE_HINT, phones
-from lifeloop.guards.personal_places import ADDRESS_HINT, addresses
-from lifeloop.guards.personal_secrets import SECRET_HINT, secrets
-from lifeloop.guards.personal_tokens import TOKEN
+from lifeloop.guards.personal.contacts import IP_HINT, MAIL_HINT, ips, mails
+from lifeloop.guards.personal.context import Span
+from lifeloop.guards.personal.dates import BIRTH_DATE_HINT, birth_dates
+from lifeloop.guards.personal.ids import NATIONAL_ID_HINT, national_ids
+from lifeloop.guards.personal.name_cues import NAME_HINT
+from lifeloop.guards.personal.names import names
+from lifeloop.guards.personal.numbers import CARD_HINT, IBAN_HINT, cards, ibans
+from lifeloop.guards.personal.phones import PHONE_HINT, phones
+from lifeloop.guards.personal.places import ADDRESS_HINT, addresses
+from lifeloop.guards.personal.secrets import SECRET_HINT, secrets
+from lifeloop.guards.personal.tokens import TOKEN
 
 
 class Kind(Struct, frozen=True):

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from lifeloop.guards.personal_context import Span
+from lifeloop.guards.personal.context import Span
 
 BIRTH_DATE_HINT = (
     r"(?i)\bborn\b|birth|\bd\.?o\.?b\b|\bb\.\s*[0-9]|gebor|\bgeb\.|geburt|\bn[ée]e?[ (]|\bnaissance|\bnaci|"

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from lifeloop.guards.personal_context import Span, called, miscalled
+from lifeloop.guards.personal.context import Span, called, miscalled
 
 if TYPE_CHECKING:
     from phonenumbers import PhoneNumber

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from lifeloop.core.errors import DataError
-from lifeloop.guards.personal_context import Span
-from lifeloop.guards.personal_name_cues import (
+from lifeloop.guards.personal.context import Span
+from lifeloop.guards.personal.name_cues import (
     FIELD,
     FIELD_NAMES,
     FULL,
@@ -29,7 +29,7 @@ from lifeloop.guards.personal_name_cues import (
     WORD,
     WORD_END,
 )
-from lifeloop.guards.personal_name_words import AMBIGUOUS, NO_NAMES, ORGANISATIONS
+from lifeloop.guards.personal.name_words import AMBIGUOUS, NO_NAMES, ORGANISATIONS
 
 _RUN = re.compile(rf"{WORD}(?: (?:[A-ZÀ-Þ]\.?(?![\w'’])|{LAST})){{1,5}}")
 _WORD = re.compile(r"[^\s]+")

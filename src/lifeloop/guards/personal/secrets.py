@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from lifeloop.guards.personal_context import Span
+from lifeloop.guards.personal.context import Span
 
 _WORDS = (
     r"password|passwd|passphrase|passcode|pwd|passwort|kennwort|mot de passe|contraseña|wachtwoord|senha|"

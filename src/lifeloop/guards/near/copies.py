@@ -15,10 +15,10 @@ from lifeloop.core.content import normalise
 from lifeloop.core.data import Finding
 from lifeloop.core.data_brief import Contamination, NearDuplicates
 from lifeloop.guards.guard import Checked, Texts, finding, taken_out
-from lifeloop.guards.near_candidates import Asked, Places
-from lifeloop.guards.near_pairs import Pairs, near_pairs
-from lifeloop.guards.sketch import sketches
-from lifeloop.guards.splits import PROTECTION
+from lifeloop.guards.near.candidates import Asked, Places
+from lifeloop.guards.near.pairs import Pairs, near_pairs
+from lifeloop.guards.near.sketch import sketches
+from lifeloop.guards.splits.assigning import PROTECTION
 
 _LEAK = "almost the same as a text in a more protected split"
 _KNOWN = "almost the same as a known benchmark item"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from lifeloop.guards.personal_context import Span, called, miscalled
+from lifeloop.guards.personal.context import Span, called, miscalled
 
 NATIONAL_ID_HINT = r"(?:[0-9][ .\-/]?){6}|[A-Za-z]{3} ?[A-Za-z]{2,3} ?[0-9]{2}(?:[0-9]{2})?[A-Za-z]"
 

@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from lifeloop.guards.suspicious_words import Places, Words, presence
+from lifeloop.guards.suspicious.words import Places, Words, presence
 
 LEAST_ROWS = 20
 """Rows of a source, below which nothing is said of it."""

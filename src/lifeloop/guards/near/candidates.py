@@ -11,8 +11,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from lifeloop.guards.lsh import distinct, keys_at, linked, width
-from lifeloop.guards.sketch import SLOTS
+from lifeloop.guards.near.lsh import distinct, keys_at, linked, width
+from lifeloop.guards.near.sketch import SLOTS
 
 Places = NDArray[np.int64]
 Codes = NDArray[np.uint64]  # a pair as one number: the lower place, then the higher

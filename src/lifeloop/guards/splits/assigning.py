@@ -15,8 +15,8 @@ from lifeloop.core.brief import Data
 from lifeloop.core.content import bytes_id
 from lifeloop.core.data import SPLITS, Finding, Split
 from lifeloop.guards.guard import Checked, finding, taken_out
-from lifeloop.guards.split_declared import Declared, by_column, declared
-from lifeloop.guards.split_rules import by_hash, by_time, stratified, with_times
+from lifeloop.guards.splits.declared import Declared, by_column, declared
+from lifeloop.guards.splits.rules import by_hash, by_time, stratified, with_times
 
 PROTECTION: dict[Split, int] = {split: rank for rank, split in enumerate(SPLITS)}
 """How far a split is kept from training: a row that could be in two goes to the one of the higher rank."""

@@ -6,7 +6,7 @@ Knows how English, German, French, Spanish, Italian and Dutch write a street; a 
 import re
 from collections.abc import Sequence
 
-from lifeloop.guards.personal_context import Span
+from lifeloop.guards.personal.context import Span
 
 ADDRESS_HINT = (
     r"[0-9][A-Za-z]?,? +(?:[A-Z][\w'’.-]+ +){1,4}[A-Z][a-z]+|(?i)p\.? ?o\.? ?box|"

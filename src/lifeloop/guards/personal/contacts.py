@@ -4,7 +4,7 @@ import ipaddress
 import re
 from collections.abc import Sequence
 
-from lifeloop.guards.personal_context import Span, hit
+from lifeloop.guards.personal.context import Span, hit
 
 MAIL_HINT = r"@|(?i)[(\[{] ?at ?[)\]}]|\bdot (?:com|org|net|edu|gov|io|co|de|fr|uk|eu|info)\b"
 IP_HINT = r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[0-9a-fA-F]:[0-9a-fA-F]{0,4}:"

@@ -10,7 +10,7 @@ from msgspec import Struct
 from lifeloop.core.data import SPLITS, Finding, Split
 from lifeloop.core.data_brief import Splits
 from lifeloop.guards.guard import Checked, finding, taken_out
-from lifeloop.guards.split_rules import by_hash
+from lifeloop.guards.splits.rules import by_hash
 
 _NAMES: dict[str, Split] = {
     "train": "train",

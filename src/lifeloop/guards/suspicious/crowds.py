@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lifeloop.guards.sketch import SLOTS
+from lifeloop.guards.near.sketch import SLOTS
 
 BAND = 4
 """So many of a sketch's values: rows that have nine tenths in common agree in one band two times out of three."""
@@ -34,7 +34,7 @@ Values = NDArray[np.uint8]
 def crowds(train: pl.DataFrame) -> list[pl.DataFrame]:
     """Return the rows (`row`, `reference`, `source`) of each crowd, the largest first.
 
-    `train` has `row`, `reference`, `source`, `key` and `sketch` (see guards/sketch.py), of which the last values are
+    `train` has `row`, `reference`, `source`, `key` and `sketch` (see near/sketch.py), of which the last values are
     those of a long text's words, or of a short one's characters.
     """
     near = _frequent(train)

@@ -10,10 +10,10 @@ import polars as pl
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from lifeloop.guards.lsh import distinct
-from lifeloop.guards.near_candidates import Asked, Candidates, Codes, Places, candidates, places_of, sharing
-from lifeloop.guards.near_similarity import jaccard, short_similarity, word_sets
-from lifeloop.guards.sketch import LONG, SHORT, character_values, counts_of, rests_of, word_values
+from lifeloop.guards.near.candidates import Asked, Candidates, Codes, Places, candidates, places_of, sharing
+from lifeloop.guards.near.lsh import distinct
+from lifeloop.guards.near.similarity import jaccard, short_similarity, word_sets
+from lifeloop.guards.near.sketch import LONG, SHORT, character_values, counts_of, rests_of, word_values
 
 DOUBT = 0.06
 """Three standard errors of a similarity that a sketch of words estimates: where it is so far off, no text is read."""

@@ -9,7 +9,7 @@ import polars as pl
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from lifeloop.guards.suspicious_words import Places, Words, presence
+from lifeloop.guards.suspicious.words import Places, Words, presence
 
 CHANCE = 1e-3
 """The probability that chance alone, with all sequences counted, makes one of them stand out."""

@@ -16,9 +16,9 @@ from lifeloop.core.data import Finding
 from lifeloop.core.data_brief import PersonalData
 from lifeloop.core.errors import BriefError
 from lifeloop.guards.guard import Checked, finding, taken_out
-from lifeloop.guards.personal_ids import NATIONAL_IDS
-from lifeloop.guards.personal_kinds import find_personal, hint_of
-from lifeloop.guards.personal_tokens import KINDS, alias, token
+from lifeloop.guards.personal.ids import NATIONAL_IDS
+from lifeloop.guards.personal.kinds import find_personal, hint_of
+from lifeloop.guards.personal.tokens import KINDS, alias, token
 from lifeloop.guards.rewriting import Edit, edited, moved_entities, replaced, rewritten
 
 TEXTS = ("input", "reference", "rejected")

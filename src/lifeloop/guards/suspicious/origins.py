@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from lifeloop.guards.guard import Texts
-from lifeloop.guards.suspicious_sources import LEAST_ROWS, flipped
-from lifeloop.guards.suspicious_words import Words, read_texts, shortened, words_of
+from lifeloop.guards.suspicious.sources import LEAST_ROWS, flipped
+from lifeloop.guards.suspicious.words import Words, read_texts, shortened, words_of
 
 MOST_LABELS = 500
 """With more labels, origins are not compared."""

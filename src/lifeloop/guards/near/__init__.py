@@ -1,0 +1,1 @@
+"""Texts that are almost the same: sketches, candidates, their similarity, and what becomes of them."""

@@ -1,0 +1,1 @@
+"""Which split a row is in: by rule, as declared, and as it was placed before."""
