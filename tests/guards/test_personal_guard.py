@@ -169,6 +169,8 @@ def test_unknown_kinds_and_regions_are_mistakes_of_the_brief():
 def test_without_the_list_of_names_the_error_says_what_to_install(monkeypatch):
     import sys
 
+    from lifeloop.guards.personal import names
+
     names._known.cache_clear()
     monkeypatch.setitem(sys.modules, "faker", None)
     monkeypatch.setitem(sys.modules, "faker.providers", None)
