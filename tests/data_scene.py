@@ -44,7 +44,7 @@ def rows() -> list[tuple[str, ...]]:
         ("twice", good[5][1].upper(), good[5][2], "app"),
         ("other", good[9][1], "money" if good[9][2] != "money" else "sport", "app"),
         ("empty", " ", "sport", "app"),
-        ("mail", f"write to {MAIL} about the <script>alert(1)</script> match", "sport", "app"),
+        ("mail", f"write to {MAIL} about the <script>alert(1)</script> game", "sport", "app"),
     ]
 
 

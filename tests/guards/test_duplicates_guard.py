@@ -1,7 +1,7 @@
 import polars as pl
 
 from lifeloop.guards.duplicates import drop_duplicates
-from lifeloop.guards.guard import EXAMINED, examined, numbered
+from lifeloop.guards.guard import EXAMINED, examined, numbered, placed
 from lifeloop.store.tables import RAW_SCHEMA
 
 
@@ -17,7 +17,7 @@ def table(rows):
         for number, (text, reference, split, *_) in enumerate(rows)
     ]
     moved = pl.Series("moved", [len(row) > 3 for row in rows], dtype=pl.Boolean)
-    return examined(numbered(pl.DataFrame(full, schema=RAW_SCHEMA)), 0).select(*EXAMINED, moved)
+    return examined(placed(numbered(pl.DataFrame(full, schema=RAW_SCHEMA)), 0)).select(*EXAMINED, moved)
 
 
 def test_of_equal_texts_the_first_stays():

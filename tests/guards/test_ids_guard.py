@@ -2,7 +2,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifeloop.guards.guard import examined, numbered
+from lifeloop.guards.guard import examined, numbered, placed
 from lifeloop.guards.ids import check_ids
 from lifeloop.store.tables import RAW_SCHEMA
 
@@ -12,7 +12,7 @@ def table(rows):
         {**dict.fromkeys(RAW_SCHEMA, ""), "id": id, "input": text, "reference": "a", "source": f"f:{number}"}
         for number, (id, text) in enumerate(rows, start=1)
     ]
-    return examined(numbered(pl.DataFrame(full, schema=RAW_SCHEMA)), 0)
+    return examined(placed(numbered(pl.DataFrame(full, schema=RAW_SCHEMA)), 0))
 
 
 def test_the_same_row_twice_is_dropped():

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifeloop.guards.guard import examined, numbered
+from lifeloop.guards.guard import examined, numbered, placed
 from lifeloop.guards.labels import check_conflicts, check_typos, label_key, merge_variants, slips
 from lifeloop.store.tables import RAW_SCHEMA
 
@@ -18,7 +18,7 @@ def table(labels, texts=None):
         }
         for number, label in enumerate(labels)
     ]
-    return examined(numbered(pl.DataFrame(rows, schema=RAW_SCHEMA)), 0)
+    return examined(placed(numbered(pl.DataFrame(rows, schema=RAW_SCHEMA)), 0))
 
 
 def test_spellings_of_one_label_are_merged_into_the_commonest_and_reported():

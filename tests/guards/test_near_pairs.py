@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifeloop.guards.near.candidates import MOST_PAIRS, Asked
-from lifeloop.guards.near.lsh import FIRSTS, NEIGHBOURS, linked, width
+from lifeloop.guards.near.lsh import FAMILY_FIRSTS, FIRSTS, NEIGHBOURS, linked, width
 from lifeloop.guards.near.pairs import near_pairs
 from lifeloop.guards.near.similarity import jaccard, short_similarity, word_sets
 from lifeloop.guards.near.sketch import LONG, SHORT, sketches
@@ -194,6 +194,20 @@ def test_a_bucket_is_linked_whole_and_never_to_another(keys):
         members = [place for place, own in enumerate(keys) if own == key]
         pairs = {(min(pair), max(pair)) for pair in zip(ones.tolist(), others.tolist(), strict=True)}
         assert all((one, other) in pairs for one, other in pairwise(members))
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(-1, 2)), max_size=60), st.randoms(use_true_random=False))
+def test_each_is_linked_with_the_first_ones_of_its_family_whoever_else_is_in_the_bucket(items, chance):
+    keys, family = np.array(items, dtype=np.int64).reshape(-1, 2).T
+    rank = np.array(chance.sample(range(len(items)), len(items)), dtype=np.int64)
+    ones, others = linked(keys.astype(np.uint64), rank, family)
+    assert (keys[ones] == keys[others]).all()
+    assert len(ones) <= (NEIGHBOURS + FIRSTS + FAMILY_FIRSTS) * len(items)
+    pairs = {frozenset(pair) for pair in zip(ones.tolist(), others.tolist(), strict=True)}
+    for own in set(items):
+        members = sorted((place for place, item in enumerate(items) if item == own), key=lambda place: rank[place])
+        for first in members[:FAMILY_FIRSTS]:
+            assert all(frozenset((first, other)) in pairs for other in members if other != first)
 
 
 def test_the_width_of_a_key_finds_nearly_all_at_the_similarity_asked_for():

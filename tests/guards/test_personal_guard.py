@@ -9,6 +9,7 @@ from stdnum import luhn
 
 from lifeloop.core.data_brief import PersonalData
 from lifeloop.core.errors import BriefError, DataError
+from lifeloop.guards.personal import phones as phones_module
 from lifeloop.guards.personal.kinds import FINDERS, find_personal, hint_of
 from lifeloop.guards.personal.masking import Masking, mask_personal, masked_text
 from lifeloop.guards.personal.numbers import cards, ibans
@@ -57,6 +58,9 @@ NOTHING = (
     "Wall Street fell in 2004 and Goldman Sachs said nothing in April",
     "born in 1985; std::vector a::b; INV-0244-72757",
     "In 2004 Wall Street lost 4111 1111 1111 1112 points",
+    "0.4111111111111111 and 0,4111111111111111 of /12/4111111111111111",
+    "order 4155552671 12 34; 0.4155 0.5552 0.6715",
+    "basic training, Basic mathematics, a basic 12345678; pw is wrong",
 )
 
 
@@ -77,6 +81,30 @@ def test_what_words_call_personal_data_is_masked(kind, before, item):
     after = AFTER.get(before, ".")
     masked = mask_personal(raw_rows([f"{before}{item}{after}"]), ALL, "classify", None)
     assert masked.checked.table["input"].to_list() == [f"{before}[{kind.upper()}]{after}"]
+
+
+BESIDE = (
+    ("4111 1111 1111 1111 12/27", "[CARD] 12/27"),
+    ("4111111111111111 123", "[CARD] 123"),
+    ("card 1 4111 1111 1111 1111", "card 1 [CARD]"),
+    ("5500 0000 0000 0004 11/28", "[CARD] 11/28"),
+    ("42,4111111111111111,123", "42,[CARD],123"),
+    ("3782 822463 10005 11 27", "[CARD] 11 27"),
+    ("4111111111111111 5500000000000004", "[CARD] [CARD]"),
+    ("+49 30 1234567 4111 1111 1111 1111", "[PHONE] [CARD]"),
+    ("room 4 415-555-2671", "room 4 [PHONE]"),
+    ("room 4 (415) 555-2671", "room 4 [PHONE]"),
+    ("call room 12 415-555-2671", "call room 12 [PHONE]"),
+    ("1234 5678 9012 415-555-2671 12", "1234 5678 9012 [PHONE] 12"),
+    ("pw: Hunter2!x", "pw: [SECRET]"),
+    ("DB_PW=hunter2", "DB_PW=[SECRET]"),
+    ("Authorization: Basic dXNlcjpwYXNzd29yZA==", "Authorization: Basic [SECRET]"),
+)
+
+
+@pytest.mark.parametrize(("text", "masked"), BESIDE)
+def test_what_stands_beside_other_numbers_or_behind_a_short_word_is_masked_alone(text, masked):
+    assert mask_personal(raw_rows([text]), ALL, "classify", None).checked.table["input"].to_list() == [masked]
 
 
 @pytest.mark.parametrize("text", NOTHING)
@@ -194,6 +222,30 @@ def test_a_card_with_one_digit_changed_is_none(card, data):
     assert cards(f"card {changed}.") == []
 
 
+GROUPS = st.lists(st.integers(0, 99).map(str), max_size=30).map(" ".join)
+
+
+@given(GROUPS, CARD, st.sampled_from([" ", ",", ", ", "-"]), GROUPS)
+def test_a_card_is_found_whatever_numbers_stand_around_it(before, card, gap, after):
+    text = f"n {before}{gap}{card} {after}"
+    start = text.index(card)
+    covered = cards(text)
+    if not before.endswith("0") or gap != ",":  # a decimal
+        assert any(first <= start and start + len(card) <= end for first, end in covered)
+
+
+def test_hints_of_official_forms_let_all_official_numbers_through():
+    import phonenumbers
+
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS):
+        example = phonenumbers.example_number(region)
+        official = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.NATIONAL)
+        groups = phones_module._GROUP.findall(official)
+        number = phones_module._valid(official, region)
+        if number and phones_module._written_as_phone(number, official, groups):
+            assert phones_module._may_be_written_as_phone(groups, region), official
+
+
 @given(st.sampled_from(["DE89370400440532013000", "GB82WEST12345698765432", "NL91ABNA0417164300"]), st.data())
 def test_an_account_with_one_digit_changed_is_none(number, data):
     place = data.draw(st.sampled_from([index for index, sign in enumerate(number) if sign.isdigit()]))
@@ -206,6 +258,7 @@ PIECES = st.one_of(
     st.sampled_from([item for items in ITEMS.values() for item in items]),
     st.sampled_from([f"{before}{item}" for _, before, item in IN_CONTEXT]),
     st.sampled_from(NOTHING),
+    st.sampled_from([text for text, _ in BESIDE]),
     st.text(st.characters(exclude_categories=("Cs",)), max_size=12),
     st.sampled_from(["[MAIL]", "[PHONE:0123456789abcdef]", "[NAME", "\n", ", ", "Smith", "12", "@", "password: "]),
 )

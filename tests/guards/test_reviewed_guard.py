@@ -1,7 +1,7 @@
 import polars as pl
 
 from lifeloop.core.content import normalise
-from lifeloop.guards.guard import EXAMINED, Checked, examined, numbered, taken_out
+from lifeloop.guards.guard import EXAMINED, Checked, examined, numbered, placed, taken_out
 from lifeloop.guards.reviewed import NOT_REVIEWED, REVIEWS, apply_reviews, unless_reviewed
 from lifeloop.store.tables import RAW_SCHEMA
 
@@ -11,7 +11,7 @@ def table(*rows):
         {**dict.fromkeys(RAW_SCHEMA, ""), "input": text, "reference": label, "source": f"f:{number}", "slices": "{}"}
         for number, (text, label) in enumerate(rows)
     ]
-    return examined(numbered(pl.DataFrame(full, schema=RAW_SCHEMA)), 0).select(list(EXAMINED))
+    return examined(placed(numbered(pl.DataFrame(full, schema=RAW_SCHEMA)), 0)).select(list(EXAMINED))
 
 
 def reviews(*rows):
@@ -44,6 +44,11 @@ def test_a_row_that_a_person_kept_is_not_suspected_again():
     checked = unless_reviewed(everything_is_suspicious, reviews(("two", True, "")))(rows)
     assert checked.table["row"].to_list() == [1]
     assert set(checked.fates) == {0, 2}
+
+
+def test_an_answer_that_fits_no_row_is_told_of():
+    checked = apply_reviews(table(("hello", "a")), reviews(("hello", True, ""), ("another text", True, "")))
+    assert [(each.n_rows, each.reason) for each in checked.findings] == [(1, "an answer of a person that fits no row")]
 
 
 def test_without_reviews_nothing_changes():

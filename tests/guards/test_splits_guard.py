@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lifeloop.core.content import fraction
 from lifeloop.core.data_brief import Data, Splits
 from lifeloop.guards.duplicates import drop_duplicates
-from lifeloop.guards.guard import EXAMINED, examined, numbered
+from lifeloop.guards.guard import EXAMINED, examined, numbered, placed
 from lifeloop.guards.splits.assigning import PLACEMENTS, Placed, nowhere_placed
 from lifeloop.guards.splits.assigning import assign_splits as assign
 from lifeloop.guards.splits.rules import hashed
@@ -25,7 +25,7 @@ def table(rows):
             text, group, split, *source = row
             row = {"input": text, "group": group, "split": split, "source": source[0] if source else f"f:{number}"}
         full.append({**dict.fromkeys(RAW_SCHEMA, ""), "slices": "{}", "source": f"f:{number}", **row})
-    return examined(numbered(pl.DataFrame(full, schema=RAW_SCHEMA)), 0).select(list(EXAMINED))
+    return examined(placed(numbered(pl.DataFrame(full, schema=RAW_SCHEMA)), 0)).select(list(EXAMINED))
 
 
 def placing(rows, data, before: Placed | None = None, labels_of=lambda reference: [reference]) -> Placed:

@@ -5,7 +5,7 @@ import random
 
 import polars as pl
 
-from lifeloop.guards.guard import EXAMINED, examined, numbered
+from lifeloop.guards.guard import EXAMINED, examined, numbered, placed
 from lifeloop.store.tables import RAW_SCHEMA
 
 TOPICS = {
@@ -51,7 +51,7 @@ def scene(rows, split="train", source=lambda number: f"f:{number}", slices=None,
         for number, (text, label) in enumerate(rows)
     ]
     raw = pl.DataFrame(made if order is None else [made[place] for place in order], schema=RAW_SCHEMA)
-    table = examined(numbered(raw), 0)
+    table = examined(placed(numbered(raw), 0))
     inputs = table["input"]
 
     def texts(wanted):

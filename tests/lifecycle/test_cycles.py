@@ -60,7 +60,7 @@ def test_a_stage_run_is_done_once_and_recorded_once(finished, first):
     done = first.subjects("done")
 
     with ledger_of(finished) as ledger:
-        recorded = [f"{row.stage} {row.subject}" for row in ledger.runs() if row.stage != "examine"]
+        recorded = [f"{row.stage} {row.subject}" for row in ledger.runs() if row.stage not in ("examine", "version")]
 
     assert recorded == done
     assert not first.subjects("kept")
@@ -121,7 +121,7 @@ def test_a_plan_is_the_beginning_of_the_cycle_that_run_finishes(tmp_path):
     assert plan.profile.n_train == len([split for split in splits_of(folder, 1).values() if split == "train"])
     with ledger_of(folder) as ledger:
         assert [row.number for row in ledger.cycles()] == [1]
-        assert [row.stage for row in ledger.runs()] == ["collect", "examine", "refine", "plan"]
+        assert [row.stage for row in ledger.runs()] == ["collect", "examine", "refine", "version", "plan"]
         assert not ledger.verdicts()
 
 

@@ -59,9 +59,9 @@ def test_rows_are_those_of_the_query_in_its_order(tmp_path):
     assert table["source"].to_list() == ["tickets.db:1", "tickets.db:2", "tickets.db:3"]
 
 
-def test_rows_are_called_by_their_id_where_the_brief_names_one(tmp_path):
+def test_rows_are_called_by_their_place_for_their_id_may_be_personal(tmp_path):
     table = read(sqlite(tmp_path), QUERY + " DESC", tmp_path, id="id")
-    assert table["source"].to_list() == ["tickets.db:3", "tickets.db:2", "tickets.db:1"]
+    assert table["source"].to_list() == ["tickets.db:1", "tickets.db:2", "tickets.db:3"]
     assert table["id"].to_list() == ["3", "2", "1"]
 
 

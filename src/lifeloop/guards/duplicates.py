@@ -23,13 +23,14 @@ def drop_duplicates(table: pl.DataFrame) -> Checked:
     """
     moved = pl.col("moved") if "moved" in table.columns else pl.lit(False).alias("moved")
     ranked = table.filter(pl.len().over("key") > 1).select(
-        "row", "source", "split", "exact", "key", "reference", moved, _rank().alias("rank")
+        "row", "source", "split", "exact", "key", "reference", "rejected_key", moved, _rank().alias("rank")
     )
     best = ranked.sort("rank", "moved", "row", descending=[True, False, False])
     firsts = best.group_by("key", maintain_order=True).first().select("key", *_KEPT)
-    same = best.group_by("key", "reference", maintain_order=True).first().select("key", "reference", *_KEPT)
+    answers = ["key", "reference", "rejected_key"]
+    same = best.group_by(answers, maintain_order=True).first().select(*answers, *_KEPT)
     across = ranked.join(firsts, on="key", suffix="_kept").filter(pl.col("rank") < pl.col("rank_kept"))
-    within = ranked.join(same, on=("key", "reference"), suffix="_kept")
+    within = ranked.join(same, on=answers, suffix="_kept")
     within = within.filter((pl.col("rank") == pl.col("rank_kept")) & (pl.col("row") != pl.col("row_kept")))
     within = within.join(across, on="row", how="anti")
     exact = pl.col("exact") == pl.col("exact_kept")

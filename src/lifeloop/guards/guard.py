@@ -5,9 +5,11 @@ that look at all rows get EXAMINED without the texts, where `row` is the place i
 they ask for those they need. Knows nothing of what a guard looks for.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+import msgspec
 import polars as pl
 from msgspec import Struct
 
@@ -28,7 +30,8 @@ EXAMINED: dict[str, pl.DataType | type[pl.DataType]] = {
     "time": pl.String,
     "key": pl.String,  # hash of the normalised input: equal for equal texts
     "exact": pl.String,  # hash of the input as it is
-    "place": pl.Float64,  # in [0, 1), from the hash of the group: where the row falls among the splits
+    "rejected_key": pl.String,  # hash of a preference pair's rejected answer, or ""
+    "place": pl.Float64,  # in [0, 1), from the hash of the group as it came: where the row falls among the splits
     "n_chars": pl.Int64,
     "n_words": pl.Int64,
     "sketch": pl.Binary,  # see guards/near/sketch.py
@@ -60,23 +63,65 @@ def numbered(raw: pl.DataFrame) -> pl.DataFrame:
     return raw.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("row"))
 
 
-def examined(table: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Return raw rows with the columns that all-row guards need: EXAMINED, and the texts `input` and `rejected`."""
-    normal = [normalise(text) for text in table["input"]]
-    groups = [group or text for group, text in zip(table["group"], normal, strict=True)]
+def placed(raw: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """Return raw rows with `place`: where each falls among the splits, by its group, or by its text.
+
+    Taken before anything is masked, so that another key, or another kind of data to mask, moves no row.
+    """
+    texts = zip(raw["group"], raw["input"], strict=True)
+    places = [fraction(group or normalise(text), seed) for group, text in texts]
+    return raw.with_columns(pl.Series("place", places, dtype=pl.Float64))
+
+
+def examined(table: pl.DataFrame) -> pl.DataFrame:
+    """Return placed rows with the columns that all-row guards need: EXAMINED, and the texts `input` and `rejected`."""
+    inputs = _without_tokens(table["input"])
+    normal = [normalise(text) for text in inputs]
     return table.with_columns(
         pl.Series("key", [_digest(text) for text in normal], dtype=pl.String),
-        pl.Series("exact", [_digest(text) for text in table["input"]], dtype=pl.String),
-        pl.Series("place", [fraction(group, seed) for group in groups], dtype=pl.Float64),
+        pl.Series("exact", [_digest(text) for text in inputs], dtype=pl.String),
+        pl.Series("rejected_key", [text and _digest(text) for text in table["rejected"]], dtype=pl.String),
         pl.col("input").str.len_chars().cast(pl.Int64).alias("n_chars"),
         (pl.col("input").str.strip_chars().str.count_matches(r"\s+") + 1).cast(pl.Int64).alias("n_words"),
-        sketches(normal).alias("sketch"),
+        sketches([_comparable(text, known) for text, known in zip(inputs, normal, strict=True)]).alias("sketch"),
     ).select(*EXAMINED, "input", "rejected")
 
 
 def text_key(text: str) -> str:
     """Return what EXAMINED has as `key` for a text."""
-    return _digest(normalise(text))
+    return _digest(normalise(_TOKEN.sub(r"[\1]", text)))
+
+
+def comparable(text: str) -> str:
+    """Return the normalised text that near duplicates are told by: of a conversation, what people and model said.
+
+    What all conversations of a set share, their system prompt and the signs around turns, would make them all alike.
+    """
+    text = _TOKEN.sub(r"[\1]", text)
+    return _comparable(text, "") or normalise(text)
+
+
+def _comparable(text: str, known: str) -> str:
+    if not (text.startswith('[{"') and '"role"' in text):
+        return known
+    try:
+        turns = msgspec.json.decode(text, type=list[_Turn])
+    except msgspec.DecodeError:
+        return known
+    return normalise("\n".join(turn.content for turn in turns if turn.role != "system" and turn.content)) or known
+
+
+class _Turn(Struct):
+    role: str
+    content: str | None = None
+
+
+_TOKEN = re.compile(r"\[([A-Z_]+):[0-9a-f]{16}\]")
+
+
+def _without_tokens(texts: pl.Series) -> pl.Series:
+    """Return texts whose masks do not say which value they stand for: whether there was a key changes no duplicate."""
+    return texts.str.replace_all(_TOKEN.pattern, "[${1}]")
 
 
 def _digest(text: str) -> str:

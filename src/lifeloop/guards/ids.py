@@ -5,7 +5,7 @@ import polars as pl
 from lifeloop.core.content import content_id
 from lifeloop.guards.guard import Checked, finding, taken_out
 
-_SAME = ("exact", "reference", "group", "split", "slices")
+_SAME = ("exact", "rejected_key", "reference", "group", "split", "slices")
 
 
 def check_ids(table: pl.DataFrame) -> Checked:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import polars as pl
 
+from lifeloop.core.data import Finding
 from lifeloop.guards.guard import Checked, finding, taken_out
 
 REVIEWS = {"key": pl.String, "keep": pl.Boolean, "label": pl.String}
@@ -22,8 +23,10 @@ NOT_REVIEWED = pl.DataFrame(schema=REVIEWS)
 def apply_reviews(table: pl.DataFrame, reviews: pl.DataFrame) -> Checked:
     """Return rows with the labels that people gave them, without those that people took out."""
     reviewed = table.join(reviews, on="key", how="inner", maintain_order="left")
+    n_unused = reviews.height - reviewed["key"].n_unique()
+    unused = (Finding("reviewed", "kept", n_unused, "an answer of a person that fits no row"),) if n_unused else ()
     if not reviewed.height:
-        return Checked(table, {}, {}, ())
+        return Checked(table, {}, {}, unused)
     out = dict.fromkeys(reviewed.filter(~pl.col("keep"))["row"], ("taken out by a person who looked at it", ""))
     named = reviewed.filter(pl.col("keep") & (pl.col("label") != "") & (pl.col("label") != pl.col("reference")))
     labels = dict(named.select("row", "label").iter_rows())
@@ -33,11 +36,11 @@ def apply_reviews(table: pl.DataFrame, reviews: pl.DataFrame) -> Checked:
     }
     checked = taken_out(table, out, "reviewed", "dropped")
     if not labels:
-        return checked
+        return Checked(checked.table, checked.fates, {}, (*checked.findings, *unused))
     changed = pl.col("row").replace_strict(labels, default=pl.col("reference"), return_dtype=pl.String)
     told = finding("reviewed", "kept", "a label that a person corrected", named["source"].to_list())
     return Checked(
-        checked.table.with_columns(changed.alias("reference")), checked.fates, notes, (*checked.findings, told)
+        checked.table.with_columns(changed.alias("reference")), checked.fates, notes, (*checked.findings, told, *unused)
     )
 
 

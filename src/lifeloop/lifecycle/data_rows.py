@@ -102,7 +102,8 @@ def _matching(vault: Vault, parts: Pairs, wanted: Wanted) -> Iterator[tuple[tupl
     for raw, part in parts:
         rows = fates_of(vault, part).filter(pl.all_horizontal(about))
         if wanted.what and rows.height:
-            by_source = rows.filter(pl.col("source") == wanted.what)
+            named = (pl.col("source") == wanted.what) | pl.col("source").str.ends_with(f"/{wanted.what}")
+            by_source = rows.filter(named)
             rows = by_source if by_source.height else _of_id(vault, raw, part, rows, wanted.what)
         if wanted.label and rows.height:
             rows = _of_label(vault, raw, part, rows, wanted.label)

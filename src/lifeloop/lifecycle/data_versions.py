@@ -10,17 +10,17 @@ from lifeloop.core.brief import Brief, parse_brief
 from lifeloop.core.content import short
 from lifeloop.core.data import Dataset, Raw
 from lifeloop.core.errors import DataError
-from lifeloop.lifecycle.refined import WITH_SYNTHETIC
+from lifeloop.lifecycle.came_to import versions
 from lifeloop.project import Project
 from lifeloop.reports.data_record import DataVersion
-from lifeloop.store.ledger import Ledger, RunRow
+from lifeloop.store.ledger import Ledger
 from lifeloop.store.vault import Vault
 
 
 def data_versions(ledger: Ledger, vault: Vault) -> tuple[DataVersion, ...]:
     """Return every version, oldest first. A cycle that found nothing new makes none."""
     found: list[DataVersion] = []
-    for run in _runs(ledger):
+    for run in versions(ledger):
         if found and run.output == found[-1].id:
             continue
         dataset = vault.get_value(run.output, Dataset)
@@ -80,13 +80,6 @@ def _of_cycle(ledger: Ledger, versions: tuple[DataVersion, ...], cycle: int) -> 
         what = f"there is no version of the data of cycle {cycle}"
         raise DataError(what, where=ledger.name, fix=f"{_listed(versions)}; `lifeloop data list` shows all")
     return upto[-1]
-
-
-def _runs(ledger: Ledger) -> list[RunRow]:
-    """Return the runs that made a version: without those whose result was refined again with synthetic rows."""
-    runs = [run for run in ledger.runs() if run.stage == "refine" and "placements" in run.inputs]
-    again = {run.cycle for run in runs if run.subject == WITH_SYNTHETIC}
-    return [run for run in runs if run.subject == WITH_SYNTHETIC or run.cycle not in again]
 
 
 def _listed(versions: tuple[DataVersion, ...]) -> str:

@@ -21,6 +21,7 @@ from lifeloop.core.errors import BriefError, ModelError
 from lifeloop.core.events import Event
 from lifeloop.core.progress import Progress
 from lifeloop.engine.spending import Allowance, Meter
+from lifeloop.lifecycle.came_to import newest_dataset
 from lifeloop.lifecycle.surroundings import responses_of
 from lifeloop.models.answering_id import prices_of
 from lifeloop.models.loading import load_candidate
@@ -78,7 +79,7 @@ def propose(project: Project, n: int, files: Sequence[str], candidate: str, prog
                 where="data select label",
                 fix="name a file with texts: --from texts.csv",
             )
-        dataset = _dataset(ledger)
+        dataset = newest_dataset(ledger)
         known = _known(vault, dataset) if dataset else set()
         asked = _asked(ledger, vault, candidate)
         guesses, name = _guesses(project, ledger, vault, dataset, asked, pool, events, progress)
@@ -127,12 +128,6 @@ def _of_files(project: Project, files: Sequence[str]) -> Iterator[Pooled]:
                 for row in chunk.table.filter(pl.col("flaw") == "").iter_rows(named=True):
                     slices = msgspec.json.decode(row["slices"], type=dict[str, str])
                     yield Pooled(row["id"], row["source"], row["input"], row["group"], slices)
-
-
-def _dataset(ledger: Ledger) -> Id:
-    """Return the newest version of the data, or "" where nothing was refined yet."""
-    rows = [row for row in ledger.runs() if row.stage == "refine"]
-    return rows[-1].output if rows else ""
 
 
 def _known(vault: Vault, dataset: Id) -> set[str]:

@@ -21,6 +21,7 @@ from lifeloop.core.data import Dataset, Example
 from lifeloop.core.errors import BriefError
 from lifeloop.core.progress import Progress
 from lifeloop.engine.trial import Allowance, Workplace
+from lifeloop.lifecycle.came_to import newest_dataset
 from lifeloop.lifecycle.prompts import Version, find_version, history, version_id
 from lifeloop.lifecycle.surroundings import responses_of
 from lifeloop.models import prompting
@@ -113,10 +114,10 @@ def _users(project: Project, version: Version, only: str) -> list[str]:
 
 
 def _dataset(ledger: Ledger) -> Id:
-    rows = [row for row in ledger.runs() if row.stage == "refine"]
-    if not rows:
+    dataset = newest_dataset(ledger)
+    if not dataset:
         raise BriefError("the data was not read yet", where="prompts try", fix="run `lifeloop plan` first")
-    return rows[-1].output
+    return dataset
 
 
 def _validation(project: Project, vault: Vault, dataset: Id, n: int) -> list[Example]:

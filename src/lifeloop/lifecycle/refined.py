@@ -4,15 +4,18 @@ Sees to it that what an earlier version of the data has read, examined or writte
 keep the split they were first given.
 """
 
-import msgspec
-from msgspec import Struct
+import contextlib
 
-from lifeloop.core.content import Id, content_id
+import msgspec
+
+from lifeloop.core.content import Id, bytes_id, content_id
 from lifeloop.core.data import Dataset, Raw, RawPart
 from lifeloop.core.data_brief import Selection, Synthesis
+from lifeloop.core.errors import StoreError
 from lifeloop.core.progress import Progress
 from lifeloop.guards.reviewed import NOT_REVIEWED
 from lifeloop.guards.seal import data_key
+from lifeloop.lifecycle.came_to import noted
 from lifeloop.lifecycle.examined import examined_parts
 from lifeloop.lifecycle.runner import Done, Runner
 from lifeloop.lifecycle.synthesis import synthetic_rows
@@ -22,18 +25,11 @@ from lifeloop.sources.source import Reading
 from lifeloop.stages import collect, examine, learn, refine
 from lifeloop.stages.collect import Collected
 from lifeloop.stages.settle import Beside
-from lifeloop.store.ledger import CycleRow, RunRow
+from lifeloop.store.ledger import CycleRow
 from lifeloop.store.tables import from_parquet, to_parquet
 
 WITH_SYNTHETIC = "data and synthetic rows"
 """Subject of the run that refines again with what a model wrote from the first result."""
-
-
-class _Earlier(Struct, frozen=True):
-    """The last dataset of an earlier cycle, and the run that made it."""
-
-    dataset: Dataset
-    run: RunRow
 
 
 def reading_of(project: Project) -> Reading:
@@ -50,14 +46,14 @@ def refined_dataset(
     """
     collected = _collected(project, runner, row, source)
     beside = _beside(project)
-    dataset = _refined(project, runner, row, collected.value.raw, beside, "data")
+    dataset = _refined(project, runner, collected.value.raw, beside, "data")
     written = synthetic_rows(project, runner, dataset, spend=spend)
     if written is None or not written.height:
-        return dataset
+        return noted(runner, dataset)
     raw = runner.vault.get_value(collected.value.raw, Raw)
     part = RawPart(runner.vault.put(to_parquet(written)), written.height, "synthetic")
     both = runner.vault.put_value(Raw((*raw.parts, part)))
-    return _refined(project, runner, row, both, beside, WITH_SYNTHETIC)
+    return noted(runner, _refined(project, runner, both, beside, WITH_SYNTHETIC, dataset.value))
 
 
 def _beside(project: Project) -> Beside:
@@ -93,26 +89,28 @@ def _collected(project: Project, runner: Runner, row: CycleRow, source: Id) -> D
 def _last_sources(runner: Runner, settings: Id) -> tuple[collect.SourceParts, ...]:
     """Return the sources as they were last collected under the same settings."""
     runs = [run for run in runner.ledger.runs() if run.stage == "collect" and run.inputs.get("settings") == settings]
-    return runner.vault.get_value(runs[-1].output, Collected).sources if runs else ()
+    try:
+        return runner.vault.get_value(runs[-1].output, Collected).sources if runs else ()
+    except StoreError:  # lost: then everything is read again
+        return ()
 
 
-def _refined(project: Project, runner: Runner, row: CycleRow, raw: Id, beside: Beside, subject: str) -> Done[Dataset]:
+def _refined(
+    project: Project, runner: Runner, raw: Id, beside: Beside, subject: str, first: Dataset | None = None
+) -> Done[Dataset]:
     data, task = project.brief.data, project.brief.project.task
     key = data_key(data_key_text()) if data_key_text() else None
     # what is written or selected from the result changes nothing of it
     section = [msgspec.to_builtins(msgspec.structs.replace(data, synthesis=Synthesis(), selection=Selection())), task]
-    examined = examine.section(data, task), bool(key)
+    examined = examine.section(data, task), bytes_id(key)[:16] if key else ""
     settings = content_id([refine.VERSION, section, examined, beside.benchmarks, beside.reviews.rows()])
-    earlier = _earlier(runner, row.number)
-    placed = _placements(earlier, raw, settings)
+    placed, earlier = _before(runner, subject, raw, settings, first)
 
     def clean(progress: Progress) -> Dataset:
         parts = runner.vault.get_value(raw, Raw).parts
         looked_at = examined_parts(runner, parts, data, task, key, progress)
-        before = refine.NOTHING_BEFORE
-        if earlier is not None:
-            tables = {part.raw: part for part in earlier.dataset.parts}
-            before = refine.Before(from_parquet(runner.vault.get(placed)) if placed else before.placements, tables)
+        placements = from_parquet(runner.vault.get(placed)) if placed else refine.NOTHING_BEFORE.placements
+        before = refine.Before(placements, {part.raw: part for part in earlier.parts} if earlier else {})
         return refine.refine(runner.vault, raw, looked_at, data, task, before, beside, progress)
 
     return runner.run(
@@ -126,21 +124,21 @@ def _refined(project: Project, runner: Runner, row: CycleRow, raw: Id, beside: B
     )
 
 
-def _earlier(runner: Runner, cycle: int) -> _Earlier | None:
-    """Return the last dataset that an earlier cycle made, or None."""
-    runs = [run for run in runner.ledger.runs() if run.stage == "refine" and run.cycle < cycle]
-    runs = [run for run in runs if "placements" in run.inputs]  # those of a version before had none
-    return _Earlier(runner.vault.get_value(runs[-1].output, Dataset), runs[-1]) if runs else None
+def _before(runner: Runner, subject: str, raw: Id, settings: Id, first: Dataset | None) -> tuple[Id, Dataset | None]:
+    """Return the id of the placements to keep to ("" for none), and the dataset whose parts may be shared.
 
-
-def _placements(earlier: _Earlier | None, raw: Id, settings: Id) -> Id:
-    """Return the id of the placements to keep to, or "".
-
-    For the same rows under the same settings they are those that the earlier run had: it would give the same again.
+    For the same rows under the same settings they are those of the last run, which would give the same again; for what
+    was refined once in this cycle, those that this `first` time led to.
     """
-    if earlier is None:
-        return ""
-    before = earlier.run.inputs
-    if (before.get("raw"), before.get("settings")) == (raw, settings):
-        return before["placements"]
-    return earlier.dataset.placements
+    if first is not None:
+        return first.placements, first
+    runs = [run for run in runner.ledger.runs() if run.stage == "refine" and run.cycle <= runner.cycle]
+    own = [run for run in runs if run.subject == subject]
+    if own and (own[-1].inputs["raw"], own[-1].inputs["settings"]) == (raw, settings):
+        with contextlib.suppress(StoreError):  # lost: it is made again, and nothing is shared
+            return own[-1].inputs["placements"], runner.vault.get_value(own[-1].output, Dataset)
+        return own[-1].inputs["placements"], None
+    if not runs:
+        return "", None
+    last = runner.vault.get_value(runs[-1].output, Dataset)
+    return last.placements, last

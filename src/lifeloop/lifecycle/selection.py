@@ -15,6 +15,7 @@ from lifeloop.core.data import Dataset
 from lifeloop.core.data_brief import Selection
 from lifeloop.core.errors import BriefError
 from lifeloop.core.progress import Progress
+from lifeloop.lifecycle.came_to import newest_dataset
 from lifeloop.lifecycle.runner import Done, Runner
 from lifeloop.project import Project
 from lifeloop.stages import select
@@ -55,8 +56,8 @@ def preview(project: Project, settings: Selection, progress: Progress) -> Chosen
     """
     task: Task = plugins.get("tasks", project.brief.project.task)
     with contextlib.closing(project.open_ledger()) as ledger:
-        rows = [row for row in ledger.runs() if row.stage == "refine"]
-    if not rows:
+        dataset = newest_dataset(ledger)
+    if not dataset:
         raise BriefError("the data was not read yet", where="data select train", fix="run `lifeloop data build` first")
-    examples = read_for_selection(project.open_vault(), rows[-1].output, "train")
+    examples = read_for_selection(project.open_vault(), dataset, "train")
     return select.choose(examples, settings, task, project.brief.data.seed, progress)

@@ -15,7 +15,7 @@ from lifeloop.reports.numbers import count, moment, percent
 
 _WORDS = (
     ("Row, example", "A row is what a source gives. A row that was kept is an example."),
-    ("Fate", "What became of a row: kept, dropped (nothing is lost by it) or quarantined (people should look at it)."),
+    ("Fate", "What became of a row: kept, dropped (a repeat, or a leak) or quarantined (people should look at it)."),
     ("Split", "Where an example is used: train, validation, test or guard. It stays in the first split it was given."),
     ("Group", "Rows that belong together: by a column of the data, or else because they have the same text."),
     ("Part", "Up to 20,000 rows of one source. Versions share the parts that did not change."),

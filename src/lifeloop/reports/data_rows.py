@@ -25,7 +25,7 @@ def rows_section(record: DataRecord) -> Section:
         tiles=(
             Tile("rows came", count(version.n_raw), f"from {count(len(record.origins), 'source')}"),
             Tile("kept", count(version.n_kept), _share(version.n_kept, version.n_raw)),
-            Tile("dropped", count(n_lost(record, "dropped")), "nothing is lost by them"),
+            Tile("dropped", count(n_lost(record, "dropped")), "repeats, and leaks between splits"),
             Tile("quarantined", count(n_lost(record, "quarantined")), "for people to look at"),
         )
     )

@@ -19,6 +19,7 @@ _MARKS = {  # the longer marks first: UTF-32's begins like UTF-16's
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+_WESTERN = frozenset("éèêëàâäáãåæçîïíìñöôóòõøùûüúßœÉÈÊÀÂÄÅÆÇÎÑÖÔØÜŒ–—‘’“”„…•€£«»°©®™´¿¡·§\u00a0")
 _LATIN = {"cp1254", "cp1257", "cp1258", "latin_1", "iso8859_9", "iso8859_13", "iso8859_14", "iso8859_15", "iso8859_16"}
 
 
@@ -88,6 +89,8 @@ def guess_encoding(data: bytes) -> str:
     else:
         if b"\0" not in data:
             return "utf-8"
+    if _reads_as_western(data[:200_000]):
+        return "cp1252"
     from charset_normalizer import from_bytes
 
     best = from_bytes(data[:200_000]).best()
@@ -97,3 +100,14 @@ def guess_encoding(data: bytes) -> str:
     if best.encoding in _LATIN or "cp1252" in best.could_be_from_charset:
         return "cp1252"
     return best.encoding.replace("_", "-")
+
+
+def _reads_as_western(data: bytes) -> bool:
+    """Return whether bytes are a Western text in Windows' code page: few letters beyond ASCII, and all usual ones.
+
+    In Cyrillic or Greek code pages, which use the same bytes, nearly every letter is beyond ASCII.
+    """
+    beyond = [letter for letter in data.decode("cp1252", "replace") if ord(letter) > 127]
+    usual = sum(letter in _WESTERN for letter in beyond)
+    letters = sum(chr(byte).isalpha() for byte in data if byte < 128)
+    return 0 < len(beyond) < 0.3 * letters and usual >= 0.95 * len(beyond)

@@ -66,7 +66,7 @@ class Sql:
 def _records(found: Selected, data: Data) -> Iterator[Record]:
     for number, row in enumerate(found.rows, start=1):
         cells = dict(zip(found.columns, row, strict=True))
-        yield Record(f"{found.name}:{(as_text(cells.get(data.id)) if data.id else '') or number}", cells)
+        yield Record(f"{found.name}:{number}", cells)
 
 
 def _unmistakable(value: Any) -> bytes:

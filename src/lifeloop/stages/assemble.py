@@ -37,7 +37,7 @@ def assemble(
     `kept` has the columns KEPT and `decided` those of examine.DECIDED, both for the part's rows alone, `row` being the
     place in the part; `before` is the same raw part in an earlier version.
     """
-    settled = _digest(kept, decided)
+    settled = _digest(examined, kept, decided)
     if before is not None and (before.examined, before.settled) == (examined.table, settled):
         return before
     table = from_parquet(vault.get(examined.table)).select("row", "input", "rejected", "slices", "source")
@@ -86,9 +86,9 @@ def _fates(vault: Vault, raw: RawPart, examined: Examined, kept: pl.DataFrame, d
     )
 
 
-def _digest(kept: pl.DataFrame, decided: pl.DataFrame) -> Id:
+def _digest(examined: Examined, kept: pl.DataFrame, decided: pl.DataFrame) -> Id:
     """Return a hash of all that was decided of a part."""
-    digest = hashlib.sha256(VERSION.encode())
+    digest = hashlib.sha256(f"{VERSION}/{examined.decided}".encode())
     for table in (kept.select(KEPT), decided):
         digest.update(to_parquet(table))
     return digest.hexdigest()

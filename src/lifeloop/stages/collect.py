@@ -141,18 +141,24 @@ def reviews_of(path: str, reading: Reading) -> pl.DataFrame:
     for place in places(asked):
         source = source_of(place)
         columns = next(iter(source.sample(place.place, asked, 1)), {})
-        known = "key" if "key" in columns else "text"
-        wanted = msgspec.structs.replace(asked.data, input=known, reference="label", slices=("keep",))
+        if not columns:  # a header alone: nobody has said anything yet
+            continue
+        column = "text" if "text" in columns else "key"
+        slices = ("keep", "key") if "key" in columns else ("keep",)
+        wanted = msgspec.structs.replace(asked.data, input=column, reference="label", slices=slices)
         for chunk in source.chunks(place.place, msgspec.structs.replace(asked, data=wanted)):
-            for text, label, slices, name, flaw in chunk.table.select(
-                "input", "reference", "slices", "source", "flaw"
-            ).iter_rows():
-                said = msgspec.json.decode(slices).get("keep", "").strip().casefold()
-                if flaw or (said and said not in (*YES, *NO)):
-                    what = flaw or f"the column keep says {said!r}"
-                    raise DataError(what, where=name, fix='write "yes" or "no", or leave it empty')
-                if said:
-                    found[text if known == "key" else text_key(text)] = (said in YES, label.strip())
+            for row in chunk.table.iter_rows(named=True):
+                said = msgspec.json.decode(row["slices"])
+                keep = said.get("keep", "").strip().casefold()
+                if row["flaw"] or (keep and keep not in (*YES, *NO)):
+                    what = row["flaw"] or f"the column keep says {keep!r}"
+                    raise DataError(what, where=row["source"], fix='write "yes" or "no", or leave it empty')
+                if not keep:
+                    continue
+                key, answer = said.get("key", "") or text_key(row["input"]), (keep in YES, row["reference"].strip())
+                if found.setdefault(key, answer) != answer:
+                    fix = "leave one of them: of one text there is one answer"
+                    raise DataError("another answer than a row above it has", where=row["source"], fix=fix)
     rows = [(key, keep, label) for key, (keep, label) in found.items()]
     return pl.DataFrame(rows, schema=REVIEWS, orient="row")
 

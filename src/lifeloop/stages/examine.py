@@ -17,7 +17,7 @@ from lifeloop.core.brief import Data
 from lifeloop.core.content import Id
 from lifeloop.core.data import Finding, RowFate
 from lifeloop.guards.encoding import check_encoding
-from lifeloop.guards.guard import Checked, examined, merged, numbered, taken_out
+from lifeloop.guards.guard import Checked, examined, merged, numbered, placed, taken_out
 from lifeloop.guards.language import check_language
 from lifeloop.guards.near import sketch
 from lifeloop.guards.personal.masking import mask_personal
@@ -28,7 +28,7 @@ from lifeloop.store.tables import from_parquet, to_parquet
 from lifeloop.store.vault import Vault
 from lifeloop.tasks.task import Task
 
-VERSION = f"1/{sketch.VERSION}"
+VERSION = f"2/{sketch.VERSION}"
 """Its first number is changed by hand when the same raw rows would be examined otherwise."""
 
 DECIDED = {"row": pl.Int64, "fate": pl.String, "reason": pl.String, "detail": pl.String, "note": pl.String}
@@ -61,12 +61,13 @@ def examine(vault: Vault, raw: Id, data: Data, task: str, key: bytes | None) -> 
         checked = step(table)
         table = checked.table
         done.append(checked)
+    table = placed(table, data.seed)
     if data.refine.personal_data.on:
         masked = mask_personal(table, data.refine.personal_data, task, key)
         table, sealed = masked.checked.table, masked.sealed
         done.append(masked.checked)
     return Examined(
-        table=vault.put(to_parquet(examined(table, data.seed))),
+        table=vault.put(to_parquet(examined(table))),
         decided=vault.put(to_parquet(decided(done))),
         findings=merged(each for checked in done for each in checked.findings),
         sealed=vault.put(seal(sealed, key)) if sealed and key else "",

@@ -32,9 +32,11 @@ class Asked(Struct, frozen=True):
     rank: Places
     """(n,) where there are too many pairs, those with texts of the lowest ranks are looked at."""
     kinds: Callable[[Places, Places], NDArray[np.int8]]
-    """The kind of pairs of places, and 0 for those of no interest. Of each kind, each text keeps its most alike."""
+    """The kind of pairs of places, 7 at most, 0 if of no interest. Of each kind, each text keeps its most alike."""
     texts: Callable[[Places], Sequence[str]]
     """Reads the normalised texts of places, which ascend."""
+    family: Places | None = None
+    """(n,) if some pairs are only of interest within a family: each is compared with its own, whoever else is alike."""
 
 
 class Candidates(Struct, frozen=True):
@@ -66,7 +68,8 @@ def candidates(values: NDArray[np.uint8], places: Places, asked: Asked, similari
 
 def sharing(keys: NDArray[np.uint64], places: Places, asked: Asked) -> Codes:
     """Return the pairs of interest that share a key of `keys` (m,), which are of the texts at places (m,)."""
-    one, other = linked(keys, asked.rank[places])
+    family = None if asked.family is None else asked.family[places]
+    one, other = linked(keys, asked.rank[places], family)
     left, right = places[one], places[other]
     wanted = (asked.kinds(left, right) > 0) & (left != right)
     return codes_of(left[wanted], right[wanted])
@@ -122,11 +125,11 @@ def _most_alike(codes: Codes, estimate: NDArray[np.float64], asked: Asked) -> ND
     end, other = np.concatenate([left, right]), np.concatenate([right, left])
     kind = np.tile(asked.kinds(left, right).astype(np.uint64), 2)
     unlike = np.tile(np.rint(SLOTS * (1 - estimate)).astype(np.uint64), 2)
-    rank = asked.rank[other].astype(np.uint64) >> np.uint64(max(0, len(asked.rank).bit_length() - 24))
-    # One number of 29 + 2 + 9 + 24 bits, which sorts many times faster than four columns.
-    packed = end.astype(np.uint64) << np.uint64(35) | kind << np.uint64(33) | unlike << np.uint64(24) | rank
+    rank = asked.rank[other].astype(np.uint64) >> np.uint64(max(0, len(asked.rank).bit_length() - 23))
+    # One number of 29 + 3 + 9 + 23 bits, which sorts many times faster than four columns.
+    packed = end.astype(np.uint64) << np.uint64(35) | kind << np.uint64(32) | unlike << np.uint64(23) | rank
     order = np.argsort(packed)
-    group = packed[order] >> np.uint64(33)
+    group = packed[order] >> np.uint64(32)
     depth = np.arange(len(order)) - np.searchsorted(group, group)
     return distinct(order[depth < MOST_PAIRS].astype(np.uint64) % np.uint64(len(codes))).astype(np.int64)
 

@@ -11,10 +11,9 @@ import polars as pl
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from lifeloop.core.content import normalise
 from lifeloop.core.data import Finding
 from lifeloop.core.data_brief import Contamination, NearDuplicates
-from lifeloop.guards.guard import Checked, Texts, finding, taken_out
+from lifeloop.guards.guard import Checked, Texts, comparable, finding, taken_out
 from lifeloop.guards.near.candidates import Asked, Places
 from lifeloop.guards.near.pairs import Pairs, near_pairs
 from lifeloop.guards.near.sketch import sketches
@@ -70,7 +69,7 @@ def check_near(
 
 
 def _rows(table: pl.DataFrame, benchmarks: Sequence[str]) -> Rows:
-    known = tuple(dict.fromkeys(normalise(text) for text in benchmarks))
+    known = tuple(dict.fromkeys(comparable(text) for text in benchmarks))
     level = table["split"].replace_strict(PROTECTION, return_dtype=pl.Int8).to_numpy()
     reference = table["reference"].rank("dense").to_numpy().astype(np.int64)
     return Rows(
@@ -82,27 +81,32 @@ def _rows(table: pl.DataFrame, benchmarks: Sequence[str]) -> Rows:
 
 
 def _pairs(rows: Rows, texts: Texts, near: NearDuplicates, contamination: Contamination, same_reference: bool) -> Pairs:
-    """Return near pairs of rows of one split, where they are asked for, and of rows that contaminate."""
+    """Return near pairs of rows of one split, where they are asked for, and of rows that contaminate.
+
+    Each split and the benchmark items are a kind of their own: the many that a row is near to in one of them crowd out
+    none that it leaks from in another.
+    """
 
     def kinds(left: Places, right: Places) -> NDArray[np.int8]:
         one, other = rows.level[left], rows.level[right]
         within = (one == other) & (one < _BENCHMARK) & near.on
         across = (one != other) & contamination.on
+        most = np.maximum(one, other)
         if same_reference:
-            known = np.maximum(one, other) == _BENCHMARK
-            across &= known | (rows.reference[left] == rows.reference[right])
-        return within + 2 * across.astype(np.int8)
+            across &= (most == _BENCHMARK) | (rows.reference[left] == rows.reference[right])
+        return np.where(across, most + 1, within).astype(np.int8)
 
     def normalised(places: Places) -> list[str]:
         own = places[places < rows.table.height]
-        read = [normalise(text) for text in texts(rows.table["row"].gather(own).to_list())]
+        read = [comparable(text) for text in texts(rows.table["row"].gather(own).to_list())]
         return read + [rows.benchmarks[place - rows.table.height] for place in places[len(own) :]]
 
     least = [each.similarity for each in (near, contamination) if each.on]
     sketch = rows.table["sketch"]
     if rows.benchmarks:
         sketch = pl.concat([sketch, sketches(rows.benchmarks).alias("sketch")])
-    return near_pairs(sketch, Asked(min(least), _rank(rows), kinds, normalised))
+    family = rows.reference if same_reference and contamination.on else None
+    return near_pairs(sketch, Asked(min(least), _rank(rows), kinds, normalised, family))
 
 
 def _rank(rows: Rows) -> Places:
@@ -179,10 +183,8 @@ def _alike(rows: Rows, pairs: Pairs, settings: NearDuplicates, gone: Out) -> tup
         first = pl.col("row", "source").first().over("cluster", "reference").name.suffix("_kept")
         again = clusters.with_columns(first).filter(pl.col("row") != pl.col("row_kept"))
         return {row: (_NEAR, f"of {source}") for row, source in again.select("row", "source_kept").iter_rows()}, ()
-    sizes = clusters.group_by("cluster").len()["len"]
-    reason = f"{_NEAR}: {len(sizes)} groups, of {sizes.max()} rows at most"
     largest_first = clusters.sort(pl.len().over("cluster"), "cluster", "row", descending=[True, False, False])
-    return {}, (finding("near duplicates", "kept", reason, largest_first["source"].to_list()),)
+    return {}, (finding("near duplicates", "kept", _NEAR, largest_first["source"].to_list()),)
 
 
 def _clusters(rows: Rows, left: Places, right: Places) -> pl.DataFrame:

@@ -6,10 +6,14 @@ Takes keys as arrays, gives pairs of places. However many items share a key, eac
 import numpy as np
 from numpy.typing import NDArray
 
+Places = NDArray[np.int64]
+
 NEIGHBOURS = 3
 """An item is paired with so many of those before it in its bucket."""
 FIRSTS = 2
 """And with so many of the first ones."""
+FAMILY_FIRSTS = 3
+"""And with so many of the first ones of its family."""
 MOST_WIDTH = 8
 _ENOUGH = 0.995
 _ODD = np.uint64(0x9E3779B97F4A7C15)
@@ -32,11 +36,29 @@ def keys_at(values: NDArray[np.uint8], r: int, band: int) -> NDArray[np.uint64]:
     return key.view(np.uint64)[:, 0]
 
 
-def linked(keys: NDArray[np.uint64], rank: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def linked(keys: NDArray[np.uint64], rank: Places, family: Places | None = None) -> tuple[Places, Places]:
     """Return pairs of places, (m,) and (m,), that share a key of `keys` (n,), by `rank` (n,) within a bucket.
 
     A bucket of k gives (NEIGHBOURS + FIRSTS) * k pairs at most, which link all of it; all pairs where it is small.
+    With `family` (n,), each is also paired with the first ones of its family in the bucket, whoever else is in it:
+    FAMILY_FIRSTS * k pairs more at most.
     """
+    places, bucket = _in_buckets(keys)
+    order = np.lexsort((rank[places], bucket))
+    several = [_links(places[order], bucket, NEIGHBOURS, FIRSTS)]
+    if family is not None:
+        mixed = _mixed(bucket, family[places])
+        places, bucket = places[mixed], bucket[mixed]
+        own = family[places]
+        order = np.lexsort((rank[places], own, bucket))
+        new = (np.diff(own[order], prepend=-1) != 0) | (np.diff(bucket, prepend=-1) != 0)
+        several.append(_links(places[order], np.cumsum(new), 0, FAMILY_FIRSTS))
+    ones, others = zip(*several, strict=True)
+    return np.concatenate(ones), np.concatenate(others)
+
+
+def _in_buckets(keys: NDArray[np.uint64]) -> tuple[Places, Places]:
+    """Return the places that share their key with others, and the number of each one's bucket, which ascends."""
     bits = np.uint64(len(keys).bit_length())
     mixed = keys * _ODD >> bits << bits  # what is lost of a key for its place makes a few false pairs in a million
     packed = np.sort(mixed | np.arange(len(keys), dtype=np.uint64))  # sorts faster than places by their keys
@@ -46,18 +68,28 @@ def linked(keys: NDArray[np.uint64], rank: NDArray[np.int64]) -> tuple[NDArray[n
     shared[:-1] |= same
     own = packed[shared]
     places = (own & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.int64)
-    bucket = np.cumsum(np.diff(own >> bits, prepend=np.uint64(0)) != 0)
-    places = places[np.lexsort((rank[places], bucket))]
+    return places, np.cumsum(np.diff(own >> bits, prepend=np.uint64(0)) != 0)
+
+
+def _mixed(bucket: Places, family: Places) -> NDArray[np.bool_]:
+    """Return which items are in a bucket of several families of which not all pairs are linked anyway."""
+    first = np.searchsorted(bucket, bucket)
+    differs = np.bincount(bucket[family != family[first]], minlength=bucket.max(initial=0) + 1)
+    return (differs[bucket] > 0) & (np.bincount(bucket)[bucket] > NEIGHBOURS + 1)
+
+
+def _links(places: Places, bucket: Places, neighbours: int, firsts: int) -> tuple[Places, Places]:
+    """Return pairs of places (n,) of one bucket (n,), which ascends: each with some before it and the first ones."""
     at = np.arange(len(places))
     first = np.searchsorted(bucket, bucket)
     depth = at - first
     ones, others = [], []
-    for step in range(1, NEIGHBOURS + 1):
+    for step in range(1, neighbours + 1):
         deep = at[depth >= step]
         ones.append(places[deep])
         others.append(places[deep - step])
-    for place in range(FIRSTS):
-        deep = at[depth - place > NEIGHBOURS]
+    for place in range(firsts):
+        deep = at[depth - place > neighbours]
         ones.append(places[deep])
         others.append(places[first[deep] + place])
     return np.concatenate(ones), np.concatenate(others)

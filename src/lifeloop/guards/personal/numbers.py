@@ -13,7 +13,14 @@ from lifeloop.guards.personal.context import Span
 CARD_HINT = r"(?:[0-9][ .\-\x{a0}\x{2010}-\x{2013}]?){12}[0-9]"
 IBAN_HINT = r"(?i)\b[a-z]{2}[0-9]{2}[ \-.\x{a0}]?[a-z0-9]{4}"
 
-_CARD = re.compile(r"(?<![\w])(?<!\d[.,:/-])\d(?:[ .\-\u00a0\u2010-\u2013]?\d){12,18}(?![\w]|[.,]\d)")
+_RUN = re.compile(r"[0-9]+(?:[ .\-\u00a0\u2010-\u2013][0-9]+)*")
+_GROUP = re.compile(r"[0-9]+")
+_LEAST, _MOST = 13, 19
+"""Digits of a card."""
+_IN_WORD = re.compile(r"\w")
+_POINT_BEFORE = re.compile(r"(?<=[0-9])\.")
+_POINT_AFTER = re.compile(r"\.[0-9]")
+_NO_START = re.compile(r"\w|(?<=[0-9])/|(?<=\b0),")  # in a word, in a path, after the sign of a decimal
 _IBAN = re.compile(r"(?<![^\W_])[A-Za-z]{2}\d{2}(?=[ \-.\u00a0]?[A-Za-z0-9]{4})")
 _BETWEEN_SIGNS = re.compile(r"[ \-.\u00a0]")
 
@@ -34,10 +41,16 @@ def cards(text: str, regions: Sequence[str] = ()) -> list[Span]:
     """Return the spans of card numbers: an issuer's beginning and length, and Luhn's sum."""
     del regions
     found = []
-    for each in _CARD.finditer(text):
-        groups = re.findall(r"\d+", each.group())
-        if (len(groups) == 1 or _grouped_as_card(groups)) and _is_card("".join(groups)):
-            found.append(each.span())
+    for run in _RUN.finditer(text):
+        if run.end() - run.start() < _LEAST:
+            continue
+        groups = [each.span() for each in _GROUP.finditer(text, *run.span())]
+        first = 0
+        while first < len(groups):
+            after = _card_from(text, groups, first)
+            if after:
+                found.append((groups[first][0], groups[after - 1][1]))
+            first = after or first + 1
     return found
 
 
@@ -54,6 +67,39 @@ def ibans(text: str, regions: Sequence[str] = ()) -> list[Span]:
             found.append((each.start(), end))
             done = end
     return found
+
+
+def _card_from(text: str, groups: Sequence[Span], first: int) -> int:
+    """Return the number of the group after the longest card that begins with a group, or 0 where none does.
+
+    Other numbers may stand before and after it: a line's number, the month it ends in, the code on its back.
+    """
+    start, stop = groups[first]
+    size = stop - start
+    if text[start] in "0179" or (size % 4 and size < _LEAST) or (start and _NO_START.match(text, start - 1)):
+        return 0
+    digits: list[str] = []
+    length, ends = 0, []
+    for place in range(first, len(groups)):
+        digits.append(text[slice(*groups[place])])
+        length += len(digits[-1])
+        if length > _MOST:
+            break
+        if length >= _LEAST:
+            ends.append(place + 1)
+    for after in reversed(ends):
+        words = digits[: after - first]
+        grouped = _grouped_as_card(words) if len(words) > 1 else not _in_decimal(text, groups[first])
+        end = groups[after - 1][1]
+        if grouped and not _IN_WORD.match(text, end) and _is_card("".join(words)):
+            return after
+    return 0
+
+
+def _in_decimal(text: str, group: Span) -> bool:
+    """Say whether a group of digits stands before or behind the point of a decimal."""
+    start, end = group
+    return _POINT_BEFORE.match(text, max(0, start - 1)) is not None or _POINT_AFTER.match(text, end) is not None
 
 
 def _grouped_as_card(groups: Sequence[str]) -> bool:

@@ -53,7 +53,7 @@ def assign_splits(
     """
     readable = declared(table) if data.split else with_times(table, data.splits)
     rows = _named(readable.table)
-    groups = rows.group_by("name", maintain_order=True).agg(pl.col("place").first(), SYNTHETIC.first().alias("made"))
+    groups = rows.group_by("name", maintain_order=True).agg(pl.col("place").min(), SYNTHETIC.first().alias("made"))
     groups = groups.join(placed, on="name", how="left", maintain_order="left")
     groups = groups.with_columns(pl.when("made").then(pl.lit("train")).otherwise("split").alias("split"))
     ruled = _ruled(rows, groups, data, labels_of)
@@ -105,7 +105,7 @@ def _ruled(rows: pl.DataFrame, groups: pl.DataFrame, data: Data, labels_of: Call
     elif shares.by == "stratified":
         labelled = groups.join(_labels(rows, shares.column, labels_of), on="name", how="left", maintain_order="left")
         missing = pl.col("split").is_null()
-        new = stratified(labelled.filter(missing), labelled.filter(~missing), shares, data.seed)
+        new = stratified(labelled.filter(missing), labelled.filter(~missing & ~pl.col("made")), shares, data.seed)
     else:
         new = by_hash(new, shares)
     return Declared(new.select("name", "split"), {}, ())
