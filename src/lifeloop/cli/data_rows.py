@@ -198,6 +198,10 @@ def _by_split(counts: dict[str, int]) -> str:
     return f"{sum(counts.values()):,} ({', '.join(f'{counts.get(split, 0):,} {split}' for split in SPLITS)})"
 
 
+MUCH_LOST = 0.3
+"""The share of rows from whose loss on people are warned."""
+
+
 def summary(record: "DataRecord") -> Iterator[str]:
     """Yield what a version came to: counts, and what was dropped and quarantined, by reason."""
     version = record.version
@@ -212,3 +216,9 @@ def summary(record: "DataRecord") -> Iterator[str]:
             yield f"  {loss.n_rows:>8,}  {loss.reason} ({loss.step or 'not known'})"
     if any(loss.fate == "quarantined" for loss in record.losses):
         yield "             `lifeloop data show --fate quarantined` shows them"
+    if version.n_kept < (1 - MUCH_LOST) * version.n_raw:
+        most = max(record.losses, key=lambda loss: loss.n_rows)
+        share = 1 - version.n_kept / version.n_raw
+        warning = f"{share:.0%} of the rows are gone, most of them for one reason: {most.reason}"
+        yield click.style(f"warning      {warning}", fg="yellow")
+        yield f"             if that is not what they are, see [data.refine] and the step {most.step!r} in docs/data.md"

@@ -157,4 +157,6 @@ def _say(place: Path, found: "Guess", data: Sequence[str]) -> None:
                 click.echo(f"  {what.replace('_', ' ')}: {value!r}")
     else:
         click.echo("  put your data where data.source says, or change it")
-    click.echo(f"next: read {place}/lifeloop.toml, then\n  cd {place}\n  lifeloop plan\n  lifeloop run")
+    click.echo(
+        f"next: read {place}/lifeloop.toml, then\n  cd {place}\n  lifeloop data build\n  lifeloop plan\n  lifeloop run"
+    )
