@@ -78,9 +78,9 @@ def examined(table: pl.DataFrame) -> pl.DataFrame:
     inputs = _without_tokens(table["input"])
     normal = [normalise(text) for text in inputs]
     return table.with_columns(
-        pl.Series("key", [_digest(text) for text in normal], dtype=pl.String),
-        pl.Series("exact", [_digest(text) for text in inputs], dtype=pl.String),
-        pl.Series("rejected_key", [text and _digest(text) for text in table["rejected"]], dtype=pl.String),
+        pl.Series("key", [digest_of(text) for text in normal], dtype=pl.String),
+        pl.Series("exact", [digest_of(text) for text in inputs], dtype=pl.String),
+        pl.Series("rejected_key", [text and digest_of(text) for text in table["rejected"]], dtype=pl.String),
         pl.col("input").str.len_chars().cast(pl.Int64).alias("n_chars"),
         (pl.col("input").str.strip_chars().str.count_matches(r"\s+") + 1).cast(pl.Int64).alias("n_words"),
         sketches([_comparable(text, known) for text, known in zip(inputs, normal, strict=True)]).alias("sketch"),
@@ -89,7 +89,7 @@ def examined(table: pl.DataFrame) -> pl.DataFrame:
 
 def text_key(text: str) -> str:
     """Return what EXAMINED has as `key` for a text."""
-    return _digest(normalise(_TOKEN.sub(r"[\1]", text)))
+    return digest_of(normalise(_TOKEN.sub(r"[\1]", text)))
 
 
 def comparable(text: str) -> str:
@@ -124,7 +124,7 @@ def _without_tokens(texts: pl.Series) -> pl.Series:
     return texts.str.replace_all(_TOKEN.pattern, "[${1}]")
 
 
-def _digest(text: str) -> str:
+def digest_of(text: str) -> str:
     """Return 64 bits of a text's hash: among a million texts, two share them once in 37 million data sets."""
     return bytes_id(text.encode("utf-8", "surrogatepass"))[:16]
 

@@ -10,7 +10,7 @@ from lifeloop.core.brief import Brief, parse_brief
 from lifeloop.core.content import short
 from lifeloop.core.data import Dataset, Raw
 from lifeloop.core.errors import DataError
-from lifeloop.lifecycle.came_to import versions
+from lifeloop.lifecycle.version_log import versions
 from lifeloop.project import Project
 from lifeloop.reports.data_record import DataVersion
 from lifeloop.store.ledger import Ledger

@@ -21,8 +21,8 @@ from lifeloop.core.errors import BriefError, ModelError
 from lifeloop.core.events import Event
 from lifeloop.core.progress import Progress
 from lifeloop.engine.spending import Allowance, Meter
-from lifeloop.lifecycle.came_to import newest_dataset
 from lifeloop.lifecycle.surroundings import responses_of
+from lifeloop.lifecycle.version_log import newest_dataset
 from lifeloop.models.answering_id import prices_of
 from lifeloop.models.loading import load_candidate
 from lifeloop.models.model import AnswersEach, Model

@@ -21,9 +21,9 @@ from lifeloop.core.data import Dataset, Example
 from lifeloop.core.errors import BriefError
 from lifeloop.core.progress import Progress
 from lifeloop.engine.trial import Allowance, Workplace
-from lifeloop.lifecycle.came_to import newest_dataset
 from lifeloop.lifecycle.prompts import Version, find_version, history, version_id
 from lifeloop.lifecycle.surroundings import responses_of
+from lifeloop.lifecycle.version_log import newest_dataset
 from lifeloop.models import prompting
 from lifeloop.models.loading import load_candidate
 from lifeloop.models.model import Model

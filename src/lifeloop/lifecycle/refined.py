@@ -15,10 +15,10 @@ from lifeloop.core.errors import StoreError
 from lifeloop.core.progress import Progress
 from lifeloop.guards.reviewed import NOT_REVIEWED
 from lifeloop.guards.seal import data_key
-from lifeloop.lifecycle.came_to import noted
 from lifeloop.lifecycle.examined import examined_parts
 from lifeloop.lifecycle.runner import Done, Runner
 from lifeloop.lifecycle.synthesis import synthetic_rows
+from lifeloop.lifecycle.version_log import noted
 from lifeloop.place import data_key as data_key_text
 from lifeloop.project import Project
 from lifeloop.sources.source import Reading

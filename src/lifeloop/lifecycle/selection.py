@@ -15,8 +15,8 @@ from lifeloop.core.data import Dataset
 from lifeloop.core.data_brief import Selection
 from lifeloop.core.errors import BriefError
 from lifeloop.core.progress import Progress
-from lifeloop.lifecycle.came_to import newest_dataset
 from lifeloop.lifecycle.runner import Done, Runner
+from lifeloop.lifecycle.version_log import newest_dataset
 from lifeloop.project import Project
 from lifeloop.stages import select
 from lifeloop.stages.select import Chosen, Selected

@@ -12,9 +12,8 @@ import polars as pl
 from msgspec import Struct
 
 from lifeloop.core.brief import Data
-from lifeloop.core.content import bytes_id
 from lifeloop.core.data import SPLITS, Finding, Split
-from lifeloop.guards.guard import Checked, finding, taken_out
+from lifeloop.guards.guard import Checked, digest_of, finding, taken_out
 from lifeloop.guards.splits.declared import Declared, by_column, declared
 from lifeloop.guards.splits.rules import by_hash, by_time, stratified, with_times
 
@@ -78,7 +77,7 @@ def _named(table: pl.DataFrame) -> pl.DataFrame:
     own = pl.col("group") != ""
     groups = table.filter(own)["group"].unique()
     names = pl.DataFrame(
-        {"group": groups, "name": [f"g:{_digest(group)}" for group in groups]},
+        {"group": groups, "name": [f"g:{digest_of(group)}" for group in groups]},
         schema=dict.fromkeys(("group", "name"), pl.String),
     )
     text = pl.format("t:{}", "key")
@@ -87,10 +86,6 @@ def _named(table: pl.DataFrame) -> pl.DataFrame:
         group=pl.when(SYNTHETIC).then("source").when(own).then("group").otherwise("key"),
         text=text,
     )
-
-
-def _digest(group: str) -> str:
-    return bytes_id(group.encode("utf-8", "surrogatepass"))[:16]
 
 
 def _ruled(rows: pl.DataFrame, groups: pl.DataFrame, data: Data, labels_of: Callable[[str], Sequence[str]]) -> Declared:
