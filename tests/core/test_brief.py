@@ -97,7 +97,7 @@ WRONG = {
         "guard = 0.05 }",
         'guard = 0.05, by = "luck" }',
         "data.splits.by",
-        "value of that kind",
+        "'time', 'stratified'",
     ),
     "a missing key": ('task = "classify"', "", "project.task", "add `task"),
     "a missing key of a section": ('source = "data.csv"', "", "data.source", "add `source"),

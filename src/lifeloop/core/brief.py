@@ -7,7 +7,7 @@ kinds, tasks or metrics exist: `lifeloop.project` checks those names against wha
 import difflib
 import re
 import tomllib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
@@ -194,7 +194,7 @@ def _explain(
     return BriefError(
         f"{what[0].lower()}{what[1:]} (it holds {_value_at(path, table)})",
         where=f"{file}: {key or 'the file'}",
-        fix="write a value of that kind",
+        fix=_allowed_at(path) or "write a value of that kind",
     )
 
 
@@ -225,15 +225,30 @@ def _value_at(path: str, table: Any) -> str:
 
 
 def _keys_at(path: str) -> list[str]:
+    kind = _type_at(path)
+    known = isinstance(kind, type) and issubclass(kind, Struct)
+    return [field.encode_name for field in msgspec.structs.fields(kind)] if known else []
+
+
+def _allowed_at(path: str) -> str:
+    """Return the remedy that lists the words allowed at a path, or "" where any value of a kind is."""
+    kind = _type_at(path)
+    if get_origin(kind) is not Literal:
+        return ""
+    return f"write one of: {', '.join(repr(word) for word in get_args(kind))}"
+
+
+def _type_at(path: str) -> Any:
+    """Return the type that the brief has at msgspec's path, or None where it has sections of any name."""
     kind: Any = Brief
     sections: dict[str, Any] = {"objectives": Objective}
     for step in _steps(path):
         if step.endswith("]"):
             continue
-        kind = sections.get(step) or next((f.type for f in msgspec.structs.fields(kind) if f.name == step), kind)
         if not (isinstance(kind, type) and issubclass(kind, Struct)):
-            return []
-    return [field.encode_name for field in msgspec.structs.fields(kind)]
+            return None
+        kind = sections.get(step) or next((f.type for f in msgspec.structs.fields(kind) if f.name == step), None)
+    return kind
 
 
 def _check_objectives(brief: Brief, file: str) -> None:
