@@ -117,12 +117,12 @@ def _pairs(
     singles: pl.DataFrame, counts: pl.DataFrame, usable: NDArray[np.bool_], n_words: int, scale: _Scale
 ) -> Sought:
     """Return pairs of rare words that stand in the same texts, wherever."""
-    from scipy.stats import binom
+    from scipy.special import bdtrc  # the upper tail of a binomial; scipy.stats takes a second to import
 
     rare = counts.filter(pl.col("all") <= MOST_SHARE * scale.n_texts)
     rare = rare.filter(pl.Series(usable[rare["key"].to_numpy()], dtype=pl.Boolean))
     share = scale.base[rare["label"].to_numpy()]
-    leaning = binom.sf(rare["here"].to_numpy() - 1, rare["all"].to_numpy(), share) < LEANING
+    leaning = bdtrc(rare["here"].to_numpy() - 1, rare["all"].to_numpy(), share) < LEANING
     rarest = (
         singles.join(rare.filter(pl.Series(leaning, dtype=pl.Boolean)), on=["key", "label"])
         .sort("text", "all", "key")
@@ -160,7 +160,7 @@ def _counts(occurring: pl.DataFrame, least: int) -> pl.DataFrame:
 
 def _standing_out(occurring: pl.DataFrame, counts: pl.DataFrame, scale: _Scale, *, pure: bool) -> list[_Found]:
     """Return what stands with a label beyond chance; a text that holds a key twice counts once."""
-    from scipy.stats import binom
+    from scipy.special import bdtrc  # the upper tail of a binomial; scipy.stats takes a second to import
 
     n_keys = counts["key"].n_unique()
     likely = counts
@@ -175,7 +175,7 @@ def _standing_out(occurring: pl.DataFrame, counts: pl.DataFrame, scale: _Scale, 
     stands_out = here >= PURE * everywhere
     if not pure:
         stands_out |= here >= TIMES_EXPECTED * everywhere * share
-    stands_out &= binom.sf(here - 1, everywhere, share) * n_keys < CHANCE
+    stands_out &= bdtrc(here - 1, everywhere, share) * n_keys < CHANCE
     kept = again.filter(pl.Series(stands_out, dtype=pl.Boolean)).sort("key", "label")
     where = once.join(kept, on=["key", "label"], how="semi").group_by("key", "label").agg(pl.col("text").sort())
     kept = kept.join(where, on=["key", "label"], how="left", maintain_order="left")

@@ -98,7 +98,7 @@ def _reading(holds: Any, labels: Places, n_labels: int) -> tuple[Places, Floats]
 def _suspected(
     read: Places, labels: Places, sources: Places, large: Places, disagrees: NDArray[np.bool_], best: Places
 ) -> list[Flipped]:
-    from scipy.stats import binom
+    from scipy.special import bdtrc
 
     n_of = np.bincount(labels)
     n_disagreeing = np.bincount(labels, disagrees, len(n_of))
@@ -115,7 +115,7 @@ def _suspected(
         usual = (n_disagreeing.sum() - off_here.sum() + 1) / (len(labels) - len(here) + 2)
         expected = float((n_here * (n_disagreeing - off_here + 5 * usual) / (rest + 5)).sum())
         observed = int(disagrees[here].sum())
-        unlikely = binom.sf(observed - 1, len(here), min(expected / len(here), 1.0)) * len(large) < CHANCE
+        unlikely = bdtrc(observed - 1, len(here), min(expected / len(here), 1.0)) * len(large) < CHANCE
         more = observed >= TIMES_EXPECTED * expected and observed - expected >= MORE_THAN_EXPECTED * len(here)
         if unlikely and more:
             off = here[disagrees[here]]
