@@ -65,8 +65,7 @@ def main() -> None:
     print(f"with {more:,} rows more {again:17.1f} s, {again / first:.1%} of the first; kept {grown.n_examples:,}")
     print(f"of processor time        {of_a_core:14.1%} of the first's")
     print(f"parts shared             {shared:14} of {len(dataset.parts)}")
-    own, worker = peak(resource.RUSAGE_SELF), peak(resource.RUSAGE_CHILDREN)
-    print(f"peak memory              {own:14,.0f} MB; of a worker {worker:,.0f} MB")
+    print(f"peak memory              {peak():14,.0f} MB, without the processes that examine")
 
 
 def version(project: Project, cycle: int) -> tuple[float, Dataset]:
@@ -92,9 +91,9 @@ def processor() -> float:
     return sum(os.times()[:4])
 
 
-def peak(of: int) -> float:
-    """Return the peak memory in MB."""
-    return resource.getrusage(of).ru_maxrss / 1024
+def peak() -> float:
+    """Return the peak memory of this process in MB. What the system says of children holds their parent's as well."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def write(path: Path, n: int, chance: random.Random) -> None:
