@@ -82,7 +82,9 @@ def _from_sqlite(url: str, path: Path) -> Standing:
 
 def _read(query: Callable[[str], Rows]) -> Standing:
     cycle = query("SELECT number, at, feedback_until FROM cycles ORDER BY number DESC LIMIT 1")
-    run = query("SELECT stage, subject FROM runs ORDER BY sequence DESC LIMIT 1")
+    # one row for each part of the data, and one that says which version it became, are nothing that people wait for
+    told = "stage NOT IN ('examine', 'version')"
+    run = query(f"SELECT stage, subject FROM runs WHERE {told} ORDER BY sequence DESC LIMIT 1")
     verdict = query("SELECT decision, reason, cycle, override_by FROM verdicts ORDER BY sequence DESC LIMIT 1")
     release = query(
         "SELECT r.id, r.name, r.at, coalesce(v.override_by, '') FROM releases r "
