@@ -7,6 +7,7 @@ written here.
 import contextlib
 import json
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ __all__ = [
 
 BUSY_SECONDS = 10.0
 """How long to wait for another process that holds the database before giving up with an error."""
+SWITCH_SECONDS = 2.0
+"""How long to try to switch a database to its write-ahead log while another process does."""
 
 CHAIN = 0x6C696670
 """Number of the PostgreSQL advisory lock that whoever adds a verdict holds."""
@@ -295,9 +298,23 @@ def _engine_options(url: sa.URL) -> dict[str, Any]:
 def _prepare_sqlite(connection: Any, _: object) -> None:
     # WAL lets the gateway write events while a cycle reads; FULL makes a commit survive a power cut.
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    _switch_to_wal(cursor)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _switch_to_wal(cursor: Any) -> None:
+    """Use a write-ahead log. SQLite waits for no other process that is just switching to it, so this does."""
+    end = time.monotonic() + SWITCH_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+        time.sleep(0.01)
 
 
 def explain(error: BaseException, name: str) -> StoreError:
