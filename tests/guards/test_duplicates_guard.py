@@ -64,3 +64,13 @@ def test_rows_of_which_none_was_moved_need_not_say_so():
 
 def test_an_empty_table_passes():
     assert drop_duplicates(table([])).table.is_empty()
+
+
+def test_pairs_that_differ_in_the_rejected_answer_are_no_repeats():
+    full = [
+        {**dict.fromkeys(RAW_SCHEMA, ""), "slices": "{}", "input": "why", "reference": "so", "rejected": rejected,
+         "source": f"f:{number}"}
+        for number, rejected in enumerate(["no", "never", "no"])
+    ]  # fmt: skip
+    rows = examined(placed(numbered(pl.DataFrame(full, schema=RAW_SCHEMA)), 0)).with_columns(split=pl.lit("train"))
+    assert set(drop_duplicates(rows.select(*EXAMINED)).fates) == {2}

@@ -266,3 +266,37 @@ def test_over_all_versions_no_group_and_no_text_is_in_two_splits(versions, data)
         assert table.filter(pl.col("source").str.starts_with("synthetic") & (pl.col("split") != "train")).is_empty()
         assert before.placements["name"].is_unique().all()
         assert before.placements.schema == PLACEMENTS
+
+
+def test_one_number_among_dates_does_not_make_the_dates_unreadable():
+    rows = [{"input": f"text {n}", "time": "2024" if n == 0 else f"2026-01-{n:02}"} for n in range(1, 29)]
+    found = placing([{"input": "odd", "time": "2024"}, *rows], BY_TIME).checked
+    assert set(found.fates) == {0}
+
+
+def test_by_time_what_users_taught_goes_by_its_place():
+    rows = [{"input": f"text {n}", "time": str(n)} for n in range(50)]
+    taught = [{"input": f"taught {n}", "source": f"feedback:{n}"} for n in range(50)]
+    found = placing([*rows, *taught], BY_TIME).checked
+    assert not found.fates
+    assert set(found.table["split"][50:]) >= {"train", "test"}
+
+
+def test_what_a_model_wrote_is_not_among_what_the_shares_are_made_up_from():
+    made = [{"input": f"made {n}", "reference": "a", "source": f"synthetic:m:{n}"} for n in range(300)]
+    rows = [{"input": f"text {n}", "reference": "a"} for n in range(100)]
+    found = placing([*made, *rows], BY_LABEL).checked.table["split"].to_list()[300:]
+    assert [found.count(name) for name in SHARES] == [60, 15, 20, 5]
+
+
+def test_several_labels_a_row_make_up_for_what_earlier_versions_lack():
+    def labels_of(reference):
+        return reference.split(",")
+
+    before = None
+    rows: list[dict[str, str]] = []
+    for number in range(40):
+        rows.append({"input": f"text {number}", "reference": "person,place"})
+        before = placing(rows, BY_LABEL, before, labels_of)
+    counts = Counter(before.checked.table["split"])
+    assert [counts[name] for name in SHARES] == pytest.approx([24, 6, 8, 2], abs=2)

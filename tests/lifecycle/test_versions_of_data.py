@@ -168,3 +168,19 @@ def test_with_the_guard_split_locked_away_every_candidate_is_made_tried_and_rank
         assert len(tried) >= 5, leaderboard.value
         with pytest.raises(StoreError):  # and the gate, which judges, does need it
             judge_challenger(project, runner, dataset, leaderboard, candidates)
+
+
+def test_another_key_makes_another_version_and_moves_no_row(tmp_path, monkeypatch):
+    rows = [(f"write to ann{n}@example.org of case {n}", "ab"[n % 2], "", "train", "1") for n in range(60)]
+    folder = small_project(tmp_path / "p", brief(data=RULES["by hash"]))
+    write(folder / "data.csv", [*BASE, *rows])
+    write(folder / "later/first.csv", [("one text", "a", "", "train", "1")])
+    made, where = [], []
+    for key in ("", "correct horse battery staple", "another key that is long enough"):
+        monkeypatch.setenv("LIFELOOP_DATA_KEY", key)
+        vault, dataset = refined(folder, 1)
+        made.append(dataset.id)
+        found = examples_of(vault, dataset.id)
+        where.append({example.source: split for split, examples in found.items() for example in examples})
+    assert len(set(made)) == 3
+    assert where[0] == where[1] == where[2]

@@ -11,9 +11,10 @@ from refining_scene import a_vault, collected
 from lifeloop.core.brief import Data
 from lifeloop.core.data import Raw
 from lifeloop.core.errors import DataError
+from lifeloop.guards.guard import text_key
 from lifeloop.sources import source
 from lifeloop.sources.source import Reading
-from lifeloop.stages.collect import Collected, SourceParts, collect, fingerprint, inputs_of
+from lifeloop.stages.collect import Collected, SourceParts, collect, fingerprint, inputs_of, reviews_of
 from lifeloop.store.tables import RAW_SCHEMA, from_parquet
 
 NOTHING = pl.DataFrame(schema=RAW_SCHEMA)
@@ -228,3 +229,23 @@ def test_the_fingerprint_of_a_folder_changes_with_whatever_is_in_it(tmp_path, ch
         (root / "a/link.txt").unlink()
         (root / "a/link.txt").symlink_to("../b/1.txt")
     assert fingerprint(reading) != before
+
+
+# what people decided
+
+
+def test_reviews_go_by_their_key_or_where_there_is_none_by_their_text(tmp_path):
+    (tmp_path / "r.csv").write_text("key,text,label,keep\nabc,one,x,yes\n,Two!,y,no\n,three,z,\n", encoding="utf-8")
+    found = reviews_of("r.csv", Reading(Data(source="rows.csv"), tmp_path))
+    assert found.rows() == [("abc", True, "x"), (text_key("two"), False, "y")]
+
+
+def test_two_answers_of_one_text_that_differ_are_an_error(tmp_path):
+    (tmp_path / "r.csv").write_text("text,label,keep\none,x,yes\nOne.,y,yes\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"r\.csv:3: another answer"):
+        reviews_of("r.csv", Reading(Data(source="rows.csv"), tmp_path))
+
+
+def test_a_review_that_nobody_has_filled_in_says_nothing(tmp_path):
+    (tmp_path / "r.csv").write_text("key,text,label,keep\n", encoding="utf-8")
+    assert reviews_of("r.csv", Reading(Data(source="rows.csv"), tmp_path)).is_empty()

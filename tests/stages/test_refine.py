@@ -304,3 +304,10 @@ def test_wnut17_is_refined_whole():
     refined = refine(collected(data, SHARED / "wnut17", "extract"), data, "extract", part=20_000)
     assert refined.labels == ("corporation", "creative-work", "group", "location", "person", "product")
     assert not [fate for fate in refined.fates if fate.fate == "quarantined"]
+
+
+def test_what_a_model_wrote_contradicts_nobody():
+    written = {"input": "base text 7", "reference": "a", "source": "synthetic:m:1", "id": "s:1"}
+    refined = refine(raw_table([*BASE, written]), DATA, "classify")
+    assert reasons(refined) == {"the same text with different labels": 1}
+    assert refined.fates[120].fate == "quarantined"
