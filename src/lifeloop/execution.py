@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from multiprocessing import resource_tracker
@@ -61,14 +62,22 @@ def run_isolated(function: Callable[..., Any], *arguments: Any, progress: Progre
 def _start_deaf(child: SpawnProcess) -> None:
     """Start a process that does not hear Ctrl-C, which a terminal sends to us and to it; it is ours to answer.
 
-    Blocked rather than ignored: one that comes meanwhile reaches us afterwards.
+    Blocked rather than ignored: one that comes meanwhile reaches us afterwards. Native libraries' threads do not block
+    it, so it is noted too: raised while the child reads what it is to do, it would leave the child with half of that.
     """
     resource_tracker.ensure_running()  # starting it unblocks the signal, so it must not happen below
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    came: list[int] = []
+    ours = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number)) if ours else None
     try:
         child.start()
     finally:
+        if ours:
+            signal.signal(signal.SIGINT, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _listen(pipe: Connection, progress: Progress, where: str) -> Outcome:
