@@ -51,6 +51,8 @@ class Request(Struct, frozen=True):
     messages: tuple[Message, ...] = ()
     max_tokens: int = 0
     """Upper bound of the answer's length in tokens; 0 leaves it to the candidate's settings."""
+    columns: dict[str, str] = {}
+    """What else is known of the request, by column of data.slices, for candidates that read more than the text."""
 
 
 class Answer(Struct, frozen=True):

@@ -11,12 +11,17 @@ from msgspec import Struct
 
 from lifeloop.core.candidates import Answer, Prompt
 from lifeloop.core.data import Example
+from lifeloop.core.preferences import Preference
 from lifeloop.core.progress import Progress
 from lifeloop.tasks.task import Metric
 
 
 def unmetered(usd: float, tokens: int) -> None:
     """Pay for answers where no budget is kept."""
+
+
+def unwatched(step: int, score: float) -> None:
+    """Go on, whatever was reached."""
 
 
 class MemberAnswers(Struct, frozen=True):
@@ -52,8 +57,29 @@ class Materials(Struct, frozen=True):
     """For what is adapted or composed: the brief's first objective, which it is to make good."""
     scoring: Metric | None = None
     """That metric, where it is one that the brief declares; else the task has it."""
+    preferences: tuple[Preference, ...] = ()
+    """Trusted preferences to train on."""
+    held_out: tuple[Preference, ...] = ()
+    """Trusted preferences of other inputs, to watch alignment on."""
+    doubted: tuple[Preference, ...] = ()
+    """Quarantined preferences: for what would have happened with them, never for the candidate itself."""
+    flip_rate: float = 0.0
+    """Estimated share of the trusted pairs whose order is wrong, for losses that are robust to it."""
+    corpus: tuple[Path, ...] = ()
+    """Raw texts to pre-train on, one document a line of a JSONL with `text`."""
+    taught: tuple[Answer, ...] = ()
+    """What the teacher answered to the training examples, in their order; empty where there is no teacher."""
+    scratch: Path | None = None
+    """A folder of this very training that outlives a kill, for checkpoints; None where nothing is to be resumed."""
+    watch: Callable[[int, float], None] = unwatched
+    """Called with the step and what validation says of it (more is better), each time it was measured. Raises
+    `Outdone` where a search gives this training up."""
     pay: Callable[[float, int], None] = unmetered
     """Called with the USD and the tokens that an endpoint was paid; raises ModelError where the budget is used up."""
+
+
+class Outdone(Exception):
+    """A search gives up a training that falls behind the others. Trainers let it pass."""
 
 
 class Decided(Struct, frozen=True):
@@ -63,6 +89,10 @@ class Decided(Struct, frozen=True):
     """Settings that it chose (a threshold, say), in place of those of the brief."""
     prompt: Prompt | None = None
     """The prompt that it wrote, in place of the recipe's; None to keep that."""
+    kind: str = ""
+    """The model kind that loads it, where an adaptation's is not its parent's."""
+    score: float | None = None
+    """What validation says of it in the end (more is better), for a search to compare; None where it was not asked."""
 
 
 class Trainer(Protocol):
