@@ -16,7 +16,7 @@ Table = dict[str, Any]
 ROUTED, CASCADE, CAREFUL = "routed", "cascade", "careful"
 NARROW = ("features", "encoder")
 """Kinds that are trained on the data, and know how sure they are; the cheapest first."""
-BROAD = ("llamacpp", "remote")
+BROAD = ("llamacpp", "transformers", "remote")
 """Kinds that know more than the data; the cheapest first."""
 
 

@@ -19,6 +19,7 @@ from lifeloop.metrics.declared import check_declared, direction_of
 from lifeloop.models.model import ModelKind
 from lifeloop.models.prompting import render_system, render_user
 from lifeloop.place import BRIEF_FILE, STATE_FOLDER, ledger_url, read_brief_text, vault_url
+from lifeloop.stages.adapt import NOT_SETTINGS
 from lifeloop.store.ledger import Ledger, open_ledger
 from lifeloop.store.vault import Vault
 from lifeloop.tasks.task import Task
@@ -148,11 +149,12 @@ def _check_candidate(name: str, table: dict[str, object], brief: Brief) -> None:
     where = f"candidates.{name}"
     if "adapt" in table:
         trainer = plugins.get("adaptations", str(table["adapt"]), where=f"{BRIEF_FILE}: {where}.adapt")
-        rest = {key: value for key, value in table.items() if key not in ("parent", "adapt")}
+        rest = {key: value for key, value in table.items() if key not in NOT_SETTINGS}
         convert_settings(rest, trainer.settings, where, BRIEF_FILE)
         return
     kind: ModelKind = plugins.get("models", str(table["kind"]), where=f"{BRIEF_FILE}: {where}.kind")
-    convert_settings({key: value for key, value in table.items() if key != "kind"}, kind.settings, where, BRIEF_FILE)
+    settings = {key: value for key, value in table.items() if key not in NOT_SETTINGS}
+    convert_settings(settings, kind.settings, where, BRIEF_FILE)
     if kind.tasks and brief.project.task not in kind.tasks:
         raise BriefError(
             f"kind {table['kind']!r} cannot do {brief.project.task}",

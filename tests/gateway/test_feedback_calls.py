@@ -47,6 +47,19 @@ def test_feedback_is_taken_at_once_and_after_a_restart(scene):
     assert len(scene.ledger.feedback()) == 31
 
 
+def test_two_answers_to_one_input_can_be_compared(scene):
+    with scene.running() as url:
+        first, second = (httpx.post(f"{url}/v1/tasks/desk", json={"text": "x"}).json()["event"] for _ in range(2))
+        assert give(url, event=f"chatcmpl-{first}", better_than=f"chatcmpl-{second}", rater="ann").status_code == 200
+        itself = give(url, event=first, better_than=first)
+        nobody = give(url, event=first, better_than="f" * 32)
+    rows = scene.ledger.feedback()
+    assert [(row.event.id, row.feedback.better_than, row.feedback.rater) for row in rows] == [(first, second, "ann")]
+    assert set(scene.ledger.events([first, second, "f" * 32])) == {first, second}
+    assert itself.status_code == 400
+    assert (nobody.status_code, nobody.json()["error"]["param"]) == (404, "better_than")
+
+
 def test_wrong_feedback_is_refused(scene):
     with scene.running() as url:
         event = httpx.post(f"{url}/v1/tasks/desk", json={"text": "x"}).json()["event"]

@@ -11,6 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from lifeloop.core.errors import StoreError
+from lifeloop.core.events import Event, Feedback
 from lifeloop.store import migrations
 from lifeloop.store.ledger import CycleRow, VerdictRow, open_ledger
 from lifeloop.store.migrate import HEAD
@@ -55,6 +56,7 @@ def downgraded(url: str) -> None:
         with ledger._engine.begin() as connection:
             for column in ("override_by", "previous", "hash"):
                 connection.execute(sa.text(f"ALTER TABLE verdicts DROP COLUMN {column}"))
+            connection.execute(sa.text("ALTER TABLE feedback DROP COLUMN better_than"))
             connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
 
 
@@ -82,6 +84,21 @@ def test_where_the_loop_stands_can_be_asked_of_an_older_ledger(ledger_url):
     found = standing(ledger_url)
 
     assert (found.decision, found.reason, found.override_by, found.release_override_by) == ("reject", "béttér", "", "")
+
+
+def test_feedback_that_is_there_compares_nothing(ledger_url):
+    event = Event("e1", 1.0, "r", "c", "first", "a question", "an answer", None, 0.1, 1, 1, 0.0)
+    with contextlib.closing(open_ledger(ledger_url)) as ledger:
+        ledger.add_served([event], [Feedback("f1", "e1", 2.0, rating=1.0)])
+        with ledger._engine.begin() as connection:
+            connection.execute(sa.text("ALTER TABLE feedback DROP COLUMN better_than"))
+            connection.execute(sa.text("UPDATE alembic_version SET version_num = '0002'"))
+
+    with contextlib.closing(open_ledger(ledger_url)) as ledger:
+        ledger.add_served([], [Feedback("f2", "e1", 3.0, better_than="e0")])
+        found = [row.feedback for row in ledger.feedback()]
+
+    assert [(each.id, each.rating, each.better_than) for each in found] == [("f1", 1.0, None), ("f2", None, "e0")]
 
 
 def die_in_a_migration(url: str) -> None:

@@ -16,6 +16,7 @@ COMMANDS = {
     "status": "Say what is in production and where the loop stands.",
     "why": "Walk from production back to the brief.",
     "compare": "Test two candidates on the same examples.",
+    "training": "Show how candidates were trained: curves, checks, search.",
     "override": "Promote against the gate, with a name and a reason that stay on record.",
     "audit": "Check that no verdict was changed, and that its evidence is there.",
     "data": "Versions of the data: card, differences, rows, export, selection.",

@@ -8,6 +8,7 @@ import msgspec
 from lifeloop.core.content import short
 from lifeloop.core.evidence import Comparison, Elimination, Guarantee, Leaderboard, ObjectiveResult, Standing
 from lifeloop.core.planning import Plan
+from lifeloop.core.training_record import TrainingRecord
 
 COLOURS = {"promote": "green", "reject": "red", "undecided": "yellow"}
 MARKS = {"met": "✓", "kept": "✓", "missed": "✗", "broken": "✗", "undecided": "?"}
@@ -199,3 +200,31 @@ def plan(found: Plan) -> None:
     click.echo(f"\nScope: {found.scope}")
     for reason in found.reasons:
         click.echo(f"  · {reason}")
+
+
+def training_line(name: str, record: TrainingRecord) -> str:
+    """Return one line on a training: how, on how much, and what it broke."""
+    broken = [check.name for check in record.checks if check.broken]
+    scores = [point.score for point in record.curve if point.score is not None]
+    parts = [f"{record.n_examples:,} examples", f"seed {record.seed}"]
+    parts += [f"best score {max(scores):.4f}"] if scores else []
+    parts += [f"{len(record.search)} settings tried"] if record.search else []
+    parts += [click.style(f"broke {', '.join(broken)}", fg="red")] if broken else []
+    return f"  {name:<20} {record.method}: {', '.join(parts)}"
+
+
+def training(name: str, record: TrainingRecord) -> str:
+    """Return all that is known of a training: its curve in letters, events, checks, ablation and search."""
+    from lifeloop.reports.adaptation import ablation_table, checks_table, search_table
+    from lifeloop.reports.curve import curve_letters
+    from lifeloop.reports.lettered import table_letters
+
+    tables = []
+    tables += [checks_table(name, record)] if record.checks else []
+    tables += [ablation_table(name, record)] if record.ablations else []
+    tables += [search_table(name, record)] if record.search else []
+    parts = [training_line(name, record).strip(), curve_letters(record), *(f"- {event}" for event in record.events)]
+    if record.kl_to_parent is not None:
+        parts.append(f"KL to its parent: {record.kl_to_parent:.4f} nats a token")
+    parts += [table_letters(table) for table in tables]
+    return "\n".join(part for part in parts if part)

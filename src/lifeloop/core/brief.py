@@ -87,6 +87,9 @@ class Gate(Struct, frozen=True, forbid_unknown_fields=True):
     """Smallest difference in the first objective that is worth finding."""
     margin: NotNegative = 0.01
     """A cheaper challenger wins if it is not worse than this."""
+    checks: Literal["hold", "report"] = "hold"
+    """Whether a challenger whose training broke something (capabilities outside the task, equal treatment, …) is
+    rejected, or that is only reported."""
 
 
 class Auto(Struct, frozen=True, forbid_unknown_fields=True):
@@ -339,7 +342,8 @@ def _check_candidates(brief: Brief, file: str) -> None:
         members = table.get("members", [])
         if not isinstance(members, list):
             raise BriefError("not a list of candidates", where=f"{where}.members", fix='write members = ["A", "B"]')
-        for key, made_from in (("parent", [table["parent"]] if "parent" in table else []), ("members", members)):
+        single = [(key, [table[key]]) for key in ("parent", "teacher") if key in table]
+        for key, made_from in (*single, ("members", members)):
             for other in made_from:
                 if other not in names or other == name:
                     raise _unknown_candidate(other, names, f"{where}.{key}")
@@ -357,9 +361,9 @@ def _unknown_candidate(other: object, names: list[str], where: str) -> BriefErro
 
 
 def needs(table: dict[str, Any]) -> tuple[str, ...]:
-    """Return the names of the candidates that one is made from: its parent or its members."""
-    parent = (table["parent"],) if table.get("parent") else ()
-    return (*parent, *table.get("members", ()))
+    """Return the names of the candidates that one is made from: its parent and its teacher, or its members."""
+    single = [table[key] for key in ("parent", "teacher") if table.get(key)]
+    return (*dict.fromkeys(single), *table.get("members", ()))
 
 
 def _order_of_making(candidates: dict[str, dict[str, Any]], file: str) -> tuple[str, ...]:
@@ -372,7 +376,7 @@ def _order_of_making(candidates: dict[str, dict[str, Any]], file: str) -> tuple[
             raise BriefError(
                 f"these are made from one another: {', '.join(waiting)}",
                 where=f"{file}: candidates",
-                fix="break the ring of `parent` and `members`",
+                fix="break the ring of `parent`, `teacher` and `members`",
             )
         order += ready
         waiting = [name for name in waiting if name not in ready]

@@ -35,6 +35,8 @@ class Candidate(Struct, frozen=True):
     """The candidates it is composed of."""
     dataset: Id = ""
     """The dataset it was made from."""
+    preferences: Id = ""
+    """The Preferences it was aligned by."""
 
 
 class Message(Struct, frozen=True):
@@ -53,6 +55,9 @@ class Request(Struct, frozen=True):
     """Upper bound of the answer's length in tokens; 0 leaves it to the candidate's settings."""
     columns: dict[str, str] = {}
     """What else is known of the request, by column of data.slices, for candidates that read more than the text."""
+
+    def __hash__(self) -> int:
+        return hash((self.text, self.messages, self.max_tokens))  # columns, which have no hash, only tell equals apart
 
 
 class Answer(Struct, frozen=True):
@@ -125,3 +130,9 @@ class Recipe(Struct, frozen=True):
     """The brief's first objective, for what is adapted or composed towards it."""
     metrics: dict[str, dict[str, Any]] = {}
     """That metric's section, where the brief declares it, with the fingerprint of its files."""
+    taught: Id = ""
+    """The table of its teacher's answers to the training examples."""
+    preferences: Id = ""
+    """The Preferences it is aligned by."""
+    corpus: Id = ""
+    """The folder of raw texts that it is pre-trained on: JSONL with `text`."""

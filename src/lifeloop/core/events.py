@@ -38,6 +38,8 @@ class Feedback(Struct, frozen=True):
     label: str | None = None
     """The reference the person gives: the right label, or for other tasks the right answer."""
     comment: str = ""
+    better_than: str | None = None
+    """The event whose answer to the same input the person likes less than this one's."""
 
 
 class ProductionSummary(Struct, frozen=True):

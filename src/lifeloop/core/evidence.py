@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from lifeloop.core.content import Id
 from lifeloop.core.data import Split
+from lifeloop.core.training_record import Check
 
 Decision = Literal["promote", "reject", "undecided"]
 Direction = Literal["max", "min"]
@@ -216,6 +217,18 @@ class ObjectiveResult(Struct, frozen=True):
     """The same, corrected for the number of comparisons of this verdict (Holm, 1979)."""
 
 
+class Parentage(Struct, frozen=True):
+    """An adapted challenger against the candidate that it was adapted from."""
+
+    parent: Id
+    name: str
+    comparisons: tuple[Comparison, ...] = ()
+    """Child against parent, on test, guard and suites; `challenger` is the child's value and `champion` the parent's.
+    Empty where the parent could not be tried."""
+    guards: tuple[ObjectiveResult, ...] = ()
+    """The brief's guards, held against the parent."""
+
+
 class Verdict(Struct, frozen=True):
     """The decision of the gate, with every number it rests on."""
 
@@ -245,6 +258,10 @@ class Verdict(Struct, frozen=True):
     """The verdict that was overridden."""
     guarantees: tuple[Guarantee, ...] = ()
     """Risks of the challenger's and champion's thresholds, checked on test."""
+    parentage: Parentage | None = None
+    """For a challenger that was adapted from another candidate."""
+    checks: tuple[Check, ...] = ()
+    """What training checked of the challenger, and of those it is composed of."""
 
 
 class Release(Struct, frozen=True):

@@ -62,6 +62,8 @@ class PreferencesBrief(Struct, frozen=True, forbid_unknown_fields=True):
     """Column that says when: a date or a number of seconds."""
     subject: str = ""
     """Column by which preferences are compared."""
+    first: str = ""
+    """Column that says which answer the rater saw first: chosen or rejected."""
     feedback: bool = True
     """Whether ratings, corrections and comparisons of users count."""
     held_out: Part = 0.1

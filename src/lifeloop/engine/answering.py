@@ -15,7 +15,7 @@ from msgspec import Struct
 from lifeloop.core.candidates import Answer, Request
 from lifeloop.core.content import Id
 from lifeloop.core.progress import Progress
-from lifeloop.engine.cached import Said, encoded, key_of, known
+from lifeloop.engine.cached import Said, encoded, key_of, known, words_of
 from lifeloop.engine.members import Loaded, Purse, Timed, as_they_come
 from lifeloop.engine.spending import UsedUpError
 from lifeloop.models.answering_id import Prices
@@ -228,7 +228,7 @@ class Answering:
 
     def _keep(self, key: bytes, request: Request, said: Said) -> None:
         # What failed is asked again, and so is what was made of a member's failure.
-        if not said.answer.error and request not in self._with.purse.failed:
+        if not said.answer.error and words_of(request) not in self._with.purse.failed:
             self._rows.append((key, encoded(said)))
         if self.loaded.paid:
             self._paid.append(said.answer)

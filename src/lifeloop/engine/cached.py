@@ -4,17 +4,20 @@ A key is a hash of whom is asked (`models.answering_id`), of what, and of the ho
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 from msgspec import Struct
 
-from lifeloop.core.candidates import Answer, Request
+from lifeloop.core.candidates import Answer, Message, Request
 from lifeloop.core.content import Id
 from lifeloop.models.answering_id import Prices
 from lifeloop.store.responses import Responses
 
 _encode = msgspec.msgpack.Encoder().encode
+
+Words = tuple[str, tuple[Message, ...], int]
+"""The text, the messages and the bound of a request."""
 
 
 class Said(Struct, frozen=True, gc=False):
@@ -41,8 +44,28 @@ _decode_clocked = msgspec.msgpack.Decoder(Clocked).decode
 def key_of(whom: Id, request: Request, repeat: int = 0) -> bytes:
     """Return the key of a request to a candidate."""
     digest = hashlib.blake2b(bytes.fromhex(whom), digest_size=16)
-    digest.update(_encode((request, repeat)))
+    asked: dict[str, object] = {
+        "text": request.text,
+        "messages": request.messages,
+        "max_tokens": request.max_tokens,
+    }
+    if request.columns:  # else the key is that of the times when there were none
+        asked["columns"] = sorted(request.columns.items())
+    digest.update(_encode((asked, repeat)))
     return digest.digest()
+
+
+def narrowed(request: Request, columns: Collection[str]) -> Request:
+    """Return a request with only those of its columns that whom it is for reads: others must not part its answers."""
+    if not request.columns:
+        return request
+    kept = {name: value for name, value in request.columns.items() if name in columns}
+    return request if len(kept) == len(request.columns) else msgspec.structs.replace(request, columns=kept)
+
+
+def words_of(request: Request) -> Words:
+    """Return what a request says, its columns apart: requests of the same words fail together."""
+    return request.text, request.messages, request.max_tokens
 
 
 def encoded(said: Said) -> bytes:

@@ -9,7 +9,7 @@ import msgspec
 
 from lifeloop.core.content import Id
 from lifeloop.engine.answering import Answering, Asks
-from lifeloop.engine.cached import Clocked, clocked, keep_clocked
+from lifeloop.engine.cached import Clocked, clocked, keep_clocked, words_of
 from lifeloop.engine.memory import peak_mb
 from lifeloop.store.responses import Responses
 
@@ -71,7 +71,8 @@ class Clock:
         return answering.seconds_of([*warm_up[:WARM_UP], *asked])[len(warm_up[:WARM_UP]) :]
 
     def _distinct(self) -> Asks:
-        return list(dict.fromkeys(self._probes[:PROBES]))
+        first = {(words_of(request), repeat): (request, repeat) for request, repeat in self._probes[:PROBES]}
+        return list(first.values())
 
     def _whole(self, answering: Answering, known: Clocked) -> bool:
         """Return whether that many were timed as there are; the budget, or a failure, may have cut them short."""

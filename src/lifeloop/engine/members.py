@@ -14,9 +14,10 @@ from msgspec import Struct
 from lifeloop import plugins
 from lifeloop.core.candidates import Answer, Candidate, Request
 from lifeloop.core.content import Id
-from lifeloop.engine.cached import Said, encoded, key_of, known
+from lifeloop.engine.cached import Said, Words, encoded, key_of, known, narrowed, words_of
 from lifeloop.engine.spending import Meter, UsedUpError
 from lifeloop.models.answering_id import Prices, answering_id, draws_at_random, prices_of
+from lifeloop.models.columns_read import columns_read
 from lifeloop.models.loading import load_candidate
 from lifeloop.models.model import AnswersEach, Model, ModelKind, whole
 from lifeloop.store.responses import Responses
@@ -44,7 +45,7 @@ class Purse(Struct, frozen=True):
     cycle: int
     repeats: int
     """How often each example is asked."""
-    failed: set[Request] = set()
+    failed: set[Words] = set()
     """What some member failed to answer: whatever was made of that is asked for again."""
 
 
@@ -88,7 +89,7 @@ def as_they_come(model: AnswersEach, feed: Iterable[tuple[int, Request]]) -> Gen
 def _asked_once(vault: Vault, member: Id, loaded: Loaded, purse: Purse) -> Model:
     # Where examples are asked several times and the member draws at random, every time must be a draw of its own.
     whom = "" if purse.repeats > 1 and draws_at_random(vault, member) else answering_id(vault, member)
-    return Remembering(loaded, whom, purse, prices_of(vault, member))
+    return Remembering(loaded, whom, purse, prices_of(vault, member), columns_read(vault, member))
 
 
 class Remembering:
@@ -97,17 +98,21 @@ class Remembering:
     With `whom` "" nothing is looked up or kept.
     """
 
-    def __init__(self, loaded: Loaded, whom: Id, purse: Purse, prices: Prices | None) -> None:
+    def __init__(
+        self, loaded: Loaded, whom: Id, purse: Purse, prices: Prices | None, columns: frozenset[str] = frozenset()
+    ) -> None:
         self._model = loaded.model
         self._loaded = loaded
         self._whom = whom
         self._purse = purse
         self._prices = prices
+        self._columns = columns
         self.batch_size = loaded.model.batch_size
         self.concurrency = loaded.model.concurrency
 
     def answer(self, requests: Sequence[Request]) -> list[Answer]:
         """Return one answer a request, in order. Raises UsedUpError where the allowance ends."""
+        requests = [narrowed(request, self._columns) for request in requests]
         keys = [key_of(self._whom, request) for request in requests] if self._whom else []
         found = known(self._purse.responses, keys, self._prices)
         answers = {place: found[key].answer for place, key in enumerate(keys) if key in found}
@@ -150,11 +155,11 @@ class Remembering:
         """Commit what came, and what it cost."""
         purse, composed = self._purse, self._loaded.model is not self._loaded.plain
         usd, tokens = purse.meter.add(answer for _, answer, _ in fresh) if self._loaded.paid else (0.0, 0)
-        purse.failed.update(requests[place] for place, answer, _ in fresh if answer.error)
+        purse.failed.update(words_of(requests[place]) for place, answer, _ in fresh if answer.error)
         good = [
             (keys[place], encoded(Said(answer, seconds)))
             for place, answer, seconds in fresh
-            if keys and not answer.error and not (composed and requests[place] in purse.failed)
+            if keys and not answer.error and not (composed and words_of(requests[place]) in purse.failed)
         ]
         if good or usd or tokens:
             purse.responses.put(good, cycle=purse.cycle, usd=usd, tokens=tokens)

@@ -16,19 +16,21 @@ import numpy as np
 from msgspec import Struct
 
 from lifeloop import plugins
-from lifeloop.core.candidates import Answer, Candidate
+from lifeloop.core.candidates import Answer, Candidate, Request
 from lifeloop.core.content import Id
 from lifeloop.core.data import Example, Split
 from lifeloop.core.evidence import Measurements, Trial
 from lifeloop.core.progress import Progress
 from lifeloop.engine import members
 from lifeloop.engine.answering import Answering, Asks, Context
+from lifeloop.engine.cached import narrowed
 from lifeloop.engine.heard import Heard
 from lifeloop.engine.latency import PROBES, WARM_UP, Clock
 from lifeloop.engine.spending import Allowance, Meter
 from lifeloop.metrics.declared import metrics_of
 from lifeloop.metrics.metric_kind import Surroundings
 from lifeloop.models.answering_id import answering_id, draws_at_random, prices_of
+from lifeloop.models.columns_read import columns_read
 from lifeloop.store.datasets import CHUNK, SplitTable, split_for_trial
 from lifeloop.store.responses import Responses
 from lifeloop.store.tables import to_parquet
@@ -70,6 +72,8 @@ class Workplace(Struct, frozen=True):
     """The project's folder, which files that metrics name are relative to."""
     cycle: int
     allowance: Allowance
+    scratch: Path | None = None
+    """Where training keeps what a kill must not cost; None for nowhere."""
 
 
 class Subject(Struct, frozen=True):
@@ -80,6 +84,8 @@ class Subject(Struct, frozen=True):
     table: SplitTable
     scope: Scope
     repeats: int
+    columns: frozenset[str] = frozenset()
+    """Columns of the examples' slices that the candidate reads."""
 
 
 def run_trial(vault: Vault, order: TrialOrder, workplace: Workplace, *, progress: Progress) -> Trial:
@@ -136,7 +142,12 @@ def subject_of(vault: Vault, order: TrialOrder) -> Subject:
         table=table,
         scope=wide_scope(references, candidate.labels, order.out_of_scope, slices),
         repeats=order.repeats if order.repeats > 1 and draws_at_random(vault, order.candidate) else 1,
+        columns=columns_read(vault, order.candidate),
     )
+
+
+def _request(subject: Subject, example: Example) -> Request:
+    return narrowed(request_for(subject.candidate.task, example.input, example.slices), subject.columns)
 
 
 def _tally(order: TrialOrder, workplace: Workplace, subject: Subject) -> Tally:
@@ -159,7 +170,7 @@ def _changed(order: TrialOrder, examples: list[Example]) -> list[Example]:
 
 def _probes(order: TrialOrder, subject: Subject) -> Asks:
     first = _changed(order, subject.table.head(PROBES + WARM_UP))
-    return [(request_for(subject.candidate.task, example.input), 0) for example in first]
+    return [(_request(subject, example), 0) for example in first]
 
 
 def answered(
@@ -172,10 +183,7 @@ def answered(
         for examples in subject.table.chunks(max(1, CHUNK // subject.repeats)):
             repeated = [example for example in _changed(order, examples) for _ in range(subject.repeats)]
             open_.append(repeated)
-            yield [
-                (request_for(subject.candidate.task, example.input), place % subject.repeats)
-                for place, example in enumerate(repeated)
-            ]
+            yield [(_request(subject, example), place % subject.repeats) for place, example in enumerate(repeated)]
 
     for said in answering.answers(asks()):
         examples = open_.popleft()

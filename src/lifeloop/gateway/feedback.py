@@ -24,11 +24,16 @@ async def give_feedback(request: Request) -> Response:
     body = await read(request, FeedbackCall)
     label = _label(body)
     comment = (body.comment or "").strip()
-    if body.rating is None and label is None and not comment:
-        raise RequestError(400, "Give at least one of `rating`, `label` and `comment`.", code="empty_feedback")
+    if body.rating is None and label is None and not comment and not body.better_than:
+        message = "Give at least one of `rating`, `label`, `better_than` and `comment`."
+        raise RequestError(400, message, code="empty_feedback")
     event = body.event.removeprefix(PREFIX)
-    if not await _is_known(parts, event):
-        raise RequestError(404, "There is no event of this id.", param="event", code="unknown_event")
+    other = body.better_than.removeprefix(PREFIX) if body.better_than else None
+    for param, named in (("event", event), ("better_than", other)):
+        if named is not None and not await _is_known(parts, named):
+            raise RequestError(404, "There is no event of this id.", param=param, code="unknown_event")
+    if other == event:
+        raise RequestError(400, "An answer is not better than itself.", param="better_than", code="invalid_value")
     if label is not None:
         _check_label(parts, label)
     identifier: str = request.scope[REQUEST_ID]
@@ -40,6 +45,7 @@ async def give_feedback(request: Request) -> Response:
         rating=body.rating,
         label=label,
         comment=comment,
+        better_than=other,
     )
     parts.recorder.add_feedback(feedback)
     return Response(msgspec.json.encode({"id": identifier, "event": event}), 200, media_type="application/json")

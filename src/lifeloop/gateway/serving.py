@@ -5,7 +5,7 @@ The endpoints share these; each of them knows only how requests and responses lo
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -22,7 +22,10 @@ from lifeloop.stages.observe import ABANDONED
 from lifeloop.store.ledger import Ledger
 from lifeloop.store.recorder import Recorder
 from lifeloop.store.vault import Vault
+from lifeloop.tasks.chat import NO_COLUMNS
 from lifeloop.tasks.task import Task
+
+Columns = Mapping[str, str]
 
 
 class Serving(Struct, frozen=True):
@@ -57,20 +60,23 @@ def parts_of(request: HttpRequest) -> Parts:
     return parts
 
 
-def ask_text(parts: Parts, event: str, text: str) -> Asked:
-    """Return a text as the task's candidates are asked it."""
+def ask_text(parts: Parts, event: str, text: str, columns: Columns = NO_COLUMNS) -> Asked:
+    """Return a text as the task's candidates are asked it; `columns` is what else is known of it."""
     if parts.serving.task.name == "chat":
-        return ask_messages(parts, event, (Message(role="user", content=text),))
-    return Asked(event, parts.serving.clock(), text, Request(text=text))
+        return ask_messages(parts, event, (Message(role="user", content=text),), columns=columns)
+    return Asked(event, parts.serving.clock(), text, Request(text=text, columns=dict(columns)))
 
 
-def ask_messages(parts: Parts, event: str, messages: tuple[Message, ...], max_tokens: int = 0) -> Asked:
+def ask_messages(
+    parts: Parts, event: str, messages: tuple[Message, ...], max_tokens: int = 0, columns: Columns = NO_COLUMNS
+) -> Asked:
     """Return a conversation as the task's candidates are asked it: for chat whole, else the user's last message."""
     text = last_of_user(messages)
     if parts.serving.task.name == "chat":
-        request = Request(text=text, messages=messages, max_tokens=max_tokens)
+        request = Request(text=text, messages=messages, max_tokens=max_tokens, columns=dict(columns))
         return Asked(event, parts.serving.clock(), canonical(messages).decode(), request)
-    return Asked(event, parts.serving.clock(), text, Request(text=text, max_tokens=max_tokens))
+    request = Request(text=text, max_tokens=max_tokens, columns=dict(columns))
+    return Asked(event, parts.serving.clock(), text, request)
 
 
 async def serve_all(parts: Parts, asked: Sequence[Asked]) -> tuple[Live, list[Outcome]]:

@@ -12,7 +12,7 @@ from lifeloop.gateway.errors import REQUEST_ID, RequestError
 from lifeloop.gateway.routing import Live
 from lifeloop.gateway.serving import Parts, ask_messages, ask_text, headers_of, parts_of, serve_all
 from lifeloop.gateway.streaming import unanswered
-from lifeloop.gateway.wire import TaskCall, conversation, read
+from lifeloop.gateway.wire import TaskCall, columns_each, conversation, read
 
 _ANSWER_KEYS = {"classify": "label", "extract": "entities"}
 """Task to the key under which its answer stands; "output" for all others."""
@@ -31,23 +31,24 @@ async def call_task(request: Request) -> Response:
         raise RequestError(400, message, param=given[1] if given else "text", code="invalid_value")
     event: str = request.scope[REQUEST_ID]
     if body.texts is not None:
-        return await _answer_many(parts, event, body.texts)
+        return await _answer_many(parts, event, body.texts, columns_each(body, len(body.texts)))
+    (columns,) = columns_each(body, 1)
     if body.messages is not None:
-        asked = ask_messages(parts, event, conversation(body.messages))
+        asked = ask_messages(parts, event, conversation(body.messages), columns=columns)
     else:
-        asked = ask_text(parts, event, _not_blank(body.text or "", "text"))
+        asked = ask_text(parts, event, _not_blank(body.text or "", "text"), columns)
     live, (outcome,) = await serve_all(parts, [asked])
     if outcome.member is None:
         raise unanswered(live, asked, outcome)
     return _json(_answer(parts, live, asked, outcome), headers_of(live, asked.event, outcome))
 
 
-async def _answer_many(parts: Parts, request_id: str, texts: list[str]) -> Response:
+async def _answer_many(parts: Parts, request_id: str, texts: list[str], columns: list[dict[str, str]]) -> Response:
     """Answer each text as an event of its own; those that nobody answered stand in the list with their error."""
     events = [request_id, *(secrets.token_hex(16) for _ in texts[1:])]
     asked = [
-        ask_text(parts, event, _not_blank(text, f"texts[{place}]"))
-        for place, (event, text) in enumerate(zip(events, texts, strict=True))
+        ask_text(parts, event, _not_blank(text, f"texts[{place}]"), known)
+        for place, (event, text, known) in enumerate(zip(events, texts, columns, strict=True))
     ]
     live, outcomes = await serve_all(parts, asked)
     if all(outcome.member is None for outcome in outcomes):

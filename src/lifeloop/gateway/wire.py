@@ -23,6 +23,7 @@ MAX_TEXTS = 1000
 """Texts in one request."""
 
 _MaxTokens = Annotated[int, Meta(ge=1, le=1_000_000)]
+_Columns = Annotated[dict[str, Annotated[str, Meta(max_length=10_000)]], Meta(max_length=100)]
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 
 
@@ -61,11 +62,13 @@ class Completion(Struct, frozen=True):
 
 
 class TaskCall(Struct, frozen=True):
-    """The body of POST /v1/tasks/PROJECT: one of the three."""
+    """The body of POST /v1/tasks/PROJECT: one of the first three, and what else is known of it."""
 
     text: str | None = None
     texts: Annotated[list[str], Meta(min_length=1, max_length=MAX_TEXTS)] | None = None
     messages: list[Turn] | None = None
+    columns: _Columns | Annotated[list[_Columns], Meta(max_length=MAX_TEXTS)] | None = None
+    """By column of data.slices; for `texts` one for all or a list of one each. One that is not given is unknown."""
 
 
 class FeedbackCall(Struct, frozen=True):
@@ -77,6 +80,7 @@ class FeedbackCall(Struct, frozen=True):
     correction: str | None = None
     comment: str | None = None
     rater: Annotated[str, Meta(max_length=255)] | None = None
+    better_than: str | None = None
 
 
 async def read(request: Request, kind: type[T]) -> T:
@@ -122,6 +126,19 @@ def _too_large() -> RequestError:
 def _missing(what: str) -> str:
     found = re.search(r"missing required field `([^`]*)`", what)
     return found[1] if found else ""
+
+
+def columns_each(body: TaskCall, n_texts: int) -> list[dict[str, str]]:
+    """Return what is known of each of a call's texts. Raises RequestError where there is not one for each."""
+    if not isinstance(body.columns, list):
+        return [body.columns or {}] * n_texts
+    if body.texts is None:
+        message = "`columns` is a list, which goes with `texts`; give an object."
+        raise RequestError(400, message, param="columns", code="invalid_value")
+    if len(body.columns) != n_texts:
+        message = f"`columns` has {len(body.columns)} entries for {n_texts} texts."
+        raise RequestError(400, message, param="columns", code="invalid_value")
+    return body.columns
 
 
 def conversation(turns: Sequence[Turn]) -> tuple[Message, ...]:

@@ -17,9 +17,11 @@ from lifeloop.core.data import Dataset
 from lifeloop.core.errors import LifeloopError, ModelError
 from lifeloop.core.evidence import Leaderboard, Release, Trial
 from lifeloop.core.planning import Plan
+from lifeloop.core.preferences import Preferences
 from lifeloop.core.progress import Progress
 from lifeloop.engine import trial
 from lifeloop.execution import run_isolated
+from lifeloop.lifecycle import teaching
 from lifeloop.lifecycle.racing import IN_PRODUCTION, Field, Track, race_to_the_end
 from lifeloop.lifecycle.runner import Done, Runner
 from lifeloop.lifecycle.selection import training_rows
@@ -31,6 +33,8 @@ from lifeloop.store.responses import Responses
 
 STAGES = ("synthesise", "explore", "adapt")
 """The stages that the budget of minutes is held against: the gate's trials must come to an end."""
+SCRATCH = "training"
+"""Folder of the project's state where training keeps checkpoints."""
 LOADING_SECONDS = 5.0
 """What loading a candidate once more is taken to cost: a process, its libraries, its weights. Not measured, so that who
 races does not hang on the clock of the day."""
@@ -48,16 +52,23 @@ class Scene(Struct, frozen=True):
     field: Field
     n_items: int
     """Validation examples that whoever stays to the end is tried on."""
+    preferences: Done[Preferences] | None = None
 
 
 def experiment(
-    project: Project, runner: Runner, dataset: Done[Dataset], plan: Plan
+    project: Project,
+    runner: Runner,
+    dataset: Done[Dataset],
+    plan: Plan,
+    preferences: Done[Preferences] | None = None,
 ) -> tuple[Done[Leaderboard], dict[str, Id]]:
     """Make and try every candidate, and the champion beside them. Returns the leaderboard, and the ids by name."""
     brief = project.brief
     n_validation, limit = dataset.value.counts["validation"], brief.explore.max_items
     n_items = min(n_validation, limit) if limit else n_validation
-    scene = Scene(project, runner, dataset, training_rows(project, runner, dataset), plan, Field(), n_items)
+    scene = Scene(
+        project, runner, dataset, training_rows(project, runner, dataset), plan, Field(), n_items, preferences
+    )
     field, champion = scene.field, champion_of(runner)
     whole = _to_try_whole(scene)
     for name in order_of_making(brief):
@@ -137,6 +148,7 @@ def _make(scene: Scene, name: str) -> None:
             metrics=fingerprinted(brief.metrics, project.folder),
             made=field.made,
             tried={other: done.id for other, done in field.tried.items() if other not in field.failures},
+            learns=_learns(scene, name),
         )
         done = runner.run(
             stage,
@@ -152,6 +164,19 @@ def _make(scene: Scene, name: str) -> None:
         _note_failure(scene, stage, name, error)
 
 
+def _learns(scene: Scene, name: str) -> adapt.Learns:
+    """Return what a candidate is taught beside the examples. Raises ModelError where that cannot be had."""
+
+    def teach(teacher: str) -> Trial:
+        if teacher not in scene.field.made:
+            raise ModelError(f"its teacher {teacher} failed", where=f"candidates.{name}", fix="mend that first")
+        order = trial_order(scene.project, scene.dataset, scene.field.made[teacher])
+        order = teaching.on_training(order, scene.field.made[teacher], scene.training)
+        return try_candidate(scene.project, scene.runner, "adapt", f"{teacher} as teacher", order).value
+
+    return teaching.learns(scene.project, scene.runner, scene.dataset, name, scene.preferences, teach)
+
+
 def _made(project: Project, runner: Runner, recipe: Recipe, progress: Progress) -> str:
     budget = project.brief.budget
     if allowance(project, runner, "explore").seconds <= 0:  # asked here, since what the ledger has costs nothing
@@ -162,7 +187,11 @@ def _made(project: Project, runner: Runner, recipe: Recipe, progress: Progress) 
         )
     where, max_items = f"candidates.{recipe.name}", project.brief.explore.max_items
     workplace = trial.Workplace(
-        responses_of(project), project.folder, runner.cycle, allowance(project, runner, "explore")
+        responses_of(project),
+        project.folder,
+        runner.cycle,
+        allowance(project, runner, "explore"),
+        scratch=project.state / SCRATCH,
     )
     outcome = run_isolated(make.make, runner.vault, recipe, max_items, workplace, progress=progress, where=where)
     return str(outcome.value)

@@ -1,6 +1,6 @@
 """Evaluate, decide, release: from the leaderboard's challenger to a verdict, and to production if it promotes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -11,15 +11,18 @@ from lifeloop.core.data import Dataset
 from lifeloop.core.errors import ModelError
 from lifeloop.core.evidence import Comparison, Leaderboard, Trial, Verdict
 from lifeloop.core.progress import Progress
+from lifeloop.core.training_record import Check
 from lifeloop.engine import trial
 from lifeloop.lifecycle.experiment import allowance, champion_of, trial_order, try_candidate
 from lifeloop.lifecycle.guarantees import guarantees, last_members
 from lifeloop.lifecycle.runner import Done, Runner
 from lifeloop.lifecycle.surroundings import comparison_order, metrics_for
+from lifeloop.lifecycle.upbringing import record_of
 from lifeloop.metrics.declared import fingerprinted
 from lifeloop.project import Project, baseline_name, directions
 from lifeloop.stages import decide, evaluate, release
 from lifeloop.store.ledger import VerdictRow
+from lifeloop.store.vault import Vault
 
 
 def judge_challenger(
@@ -42,30 +45,41 @@ def judge_challenger(
             where="lifeloop.toml: gate.baseline",
             fix="name another candidate as gate.baseline",
         )
+    parent = runner.vault.get_value(board.value.challenger, Candidate).parent
     wanted = evaluate.orders(
         board.value.challenger,
         rival,
         trial_order(project, dataset, rival),
         dataset.value.counts["guard"],
         evaluate.suites_for(brief.project.task),
+        parent,
     )
-    trials = {role: _tried(project, runner, role, order, baseline=champion is None) for role, order in wanted}
+    trials = {
+        role: _tried(project, runner, role, order, baseline=champion is None)
+        for role, order in wanted
+        if not role.startswith("parent/")
+    }
+    beside = _parents(project, runner, wanted)
     last = last_members(project, runner, dataset, trials)
 
     def judge(progress: Progress) -> Verdict:
+        raised = beside or (_as_parent(trials) if parent and parent == rival else {})
         evidence = decide.Evidence(
             cycle=runner.cycle,
             challenger=trials["challenger/test/clean"].value,
             champion=trials["champion/test/clean"].value,
             champion_is_baseline=champion is None,
-            comparisons=tuple(_comparisons(project, runner, dataset, trials)),
-            trials={role: done.id for role, done in trials.items()},
+            comparisons=tuple(_comparisons(project, runner, dataset, trials, "champion")),
+            trials={role: done.id for role, done in (trials | beside).items()},
             leaderboard=board.id,
             guarantees=guarantees(project, runner.vault, trials, last),
+            parent=raised["parent/test/clean"].value if raised else None,
+            parent_comparisons=tuple(_comparisons(project, runner, dataset, trials | raised, "parent")),
+            checks=checks_of(runner.vault, board.value.challenger),
         )
         return decide.decide(evidence, brief.objectives, directions(brief), brief.gate)
 
-    inputs = {role: done.id for role, done in trials.items()} | {
+    inputs = {role: done.id for role, done in (trials | beside).items()} | {
         f"last member of {identifier}": done.id for identifier, done in last.items()
     }
     return runner.run(
@@ -102,18 +116,49 @@ def _tried(project: Project, runner: Runner, role: str, order: trial.TrialOrder,
         raise failed from error
 
 
+def _parents(project: Project, runner: Runner, wanted: Sequence[evaluate.Order]) -> dict[str, Done[Trial]]:
+    """Return the parent's trials by role; none at all where one of them fails, which is no reason to stop a verdict."""
+    found = {}
+    for role, order in wanted:
+        if role.startswith("parent/"):
+            try:
+                found[role] = _tried(project, runner, role, order, baseline=False)
+            except ModelError as error:
+                runner.failed("evaluate", f"{order.split} {order.suite} parent", str(error))
+                return {}
+    return found
+
+
+def _as_parent(trials: dict[str, Done[Trial]]) -> dict[str, Done[Trial]]:
+    """Return the champion's trials in the role of the parent, which it is too."""
+    return {
+        role.replace("champion/", "parent/", 1): done for role, done in trials.items() if role.startswith("champion/")
+    }
+
+
+def checks_of(vault: Vault, identifier: Id) -> tuple[Check, ...]:
+    """Return what training checked of a candidate, and of those it is composed of."""
+    found = vault.get_value(identifier, Candidate)
+    record = record_of(vault, found)
+    own = record.checks if record else ()
+    return (*own, *(check for member in found.members for check in checks_of(vault, member)))
+
+
 def _comparisons(
-    project: Project, runner: Runner, dataset: Done[Dataset], trials: dict[str, Done[Trial]]
+    project: Project, runner: Runner, dataset: Done[Dataset], trials: dict[str, Done[Trial]], rival: str
 ) -> Iterator[Comparison]:
-    """Yield the primary metric on every split and suite; on the clean test split every guarded one, and its slices."""
+    """Yield the primary metric on every split and suite; on the clean test split every guarded one, and its slices.
+
+    The challenger's trials against those of whoever has the role `rival`; nothing where nobody has.
+    """
     objectives, order = project.brief.objectives, comparison_order(project)
     left = allowance(project, runner, "evaluate")
     metrics = metrics_for(project, dataset.value.labels, runner.cycle, left)
     for role, done in trials.items():
         who, _, place = role.partition("/")
-        if who != "challenger":
+        if who != "challenger" or f"{rival}/{place}" not in trials:
             continue
-        champion = trials[f"champion/{place}"].value
+        champion = trials[f"{rival}/{place}"].value
         for metric, slice_name in evaluate.questions(objectives, done.value):
             found = compare_trials(runner.vault, metrics, metric, done.value, champion, order, slice_name)
             if found is not None:

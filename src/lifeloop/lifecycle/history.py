@@ -20,6 +20,7 @@ from lifeloop.engine.spending import Allowance
 from lifeloop.lifecycle.cycle import BriefSource
 from lifeloop.lifecycle.lineage import lineage
 from lifeloop.lifecycle.surroundings import comparison_order, metrics_for
+from lifeloop.lifecycle.upbringing import last_board, parents_of, preferences_of, training_of
 from lifeloop.project import Project
 from lifeloop.reports.html import render_html
 from lifeloop.reports.markdown import render_markdown
@@ -73,6 +74,9 @@ def cycle_record(project: Project, cycle: int = 0) -> CycleRecord:
             release=release,
             production=_production(project, ledger, vault, cycle_row),
             lineage=lineage(ledger, vault, verdict_row, release),
+            parents=parents_of(vault, board),
+            training=training_of(vault, board),
+            preferences=preferences_of(vault, board),
         )
 
 
@@ -149,7 +153,7 @@ def compare_candidates(project: Project, a: str, b: str, metric: str = "") -> li
         raise GateError(f"{a!r} cannot be better than itself", where="compare", fix="name two candidates")
     with contextlib.closing(project.open_ledger()) as ledger:
         vault = project.open_vault()
-        board = _last_board(ledger, vault)
+        board = last_board(ledger, vault)
         trials = [_trial_of(board, name) for name in (a, b)]
         labels = vault.get_value(trials[0].dataset, Dataset).labels
         metrics = metrics_for(project, labels, 0, FREE)
@@ -160,17 +164,6 @@ def compare_candidates(project: Project, a: str, b: str, metric: str = "") -> li
         order = comparison_order(project)
         found = (compare_trials(vault, metrics, name, trials[0], trials[1], order) for name in wanted)
         return [comparison for comparison in found if comparison is not None]
-
-
-def _last_board(ledger: Ledger, vault: Vault) -> Leaderboard:
-    """Return the leaderboard of the last verdict, or of a later cycle that has none yet. Raises GateError."""
-    boards = [row for row in ledger.runs() if row.subject == "leaderboard"]
-    if not boards:
-        raise GateError("there is no leaderboard yet", where=ledger.name, fix="`lifeloop run` makes one")
-    decided = ledger.verdicts()
-    if decided and decided[-1].cycle >= boards[-1].cycle:  # it may rest on a leaderboard of an earlier cycle
-        return vault.get_value(vault.get_value(decided[-1].id, Verdict).leaderboard, Leaderboard)
-    return vault.get_value(boards[-1].output, Leaderboard)
 
 
 def _trial_of(board: Leaderboard, name: str) -> Trial:

@@ -4,6 +4,7 @@ from lifeloop.core.candidates import Candidate
 from lifeloop.core.content import Id, short
 from lifeloop.core.data import Dataset
 from lifeloop.core.evidence import Release, Trial, Verdict
+from lifeloop.core.preferences import Preferences
 from lifeloop.lifecycle.cycle import BriefSource
 from lifeloop.reports.record import LineageStep
 from lifeloop.store.datasets import describe
@@ -49,6 +50,10 @@ def _candidate(vault: Vault, identifier: Id) -> list[LineageStep]:
     made_from = [other for other in (found.parent, *found.members) if other]
     about = f"{found.name} ({found.kind}), made from dataset {short(found.dataset)}"
     steps = [LineageStep("candidate", identifier, about)]
+    if found.preferences:
+        kept = vault.get_value(found.preferences, Preferences)
+        said = f"{kept.n_trusted} trusted, {kept.n_doubted} quarantined"
+        steps.append(LineageStep("preferences", found.preferences, said))
     for other in made_from:
         steps += _candidate(vault, other)
     return steps

@@ -6,30 +6,23 @@ for what is new.
 """
 
 import difflib
-import time
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 import polars as pl
 from msgspec import Struct
 
-from lifeloop import plugins
-from lifeloop.core.brief import convert_settings
-from lifeloop.core.candidates import Answer, Candidate
 from lifeloop.core.content import Id, content_id
 from lifeloop.core.data import Dataset
-from lifeloop.core.errors import BriefError, ModelError
+from lifeloop.core.errors import BriefError
 from lifeloop.core.progress import Progress
-from lifeloop.engine.cached import Said, encoded, known
 from lifeloop.engine.spending import Meter
 from lifeloop.engine.trial import Workplace
 from lifeloop.execution import run_isolated
 from lifeloop.lifecycle.experiment import allowance
 from lifeloop.lifecycle.runner import Done, Runner
 from lifeloop.lifecycle.surroundings import responses_of
-from lifeloop.models.answering_id import PRICES, UNHEARD
-from lifeloop.models.model import ModelKind, Writes, Writing
+from lifeloop.lifecycle.writing import Author, Pen, Piece, author_of, loaded
 from lifeloop.project import Project
 from lifeloop.stages import synthesise
 from lifeloop.stages.synthesise import Terms
@@ -39,10 +32,6 @@ from lifeloop.store.training_data import read_for_selection
 from lifeloop.store.vault import Vault
 
 STAGE = "synthesise"
-_ITS_TASK = frozenset(
-    {"prompt", "shots", "shot_words", "max_words", "cue", "calibrate", "temperature", "max_tokens", "threads"}
-)
-"""Settings of how a candidate does its own task: what it writes for us does not hang on them."""
 
 
 class Written(Struct, frozen=True):
@@ -58,13 +47,7 @@ class Written(Struct, frozen=True):
 class Job(Struct, frozen=True):
     """Who writes what."""
 
-    name: str
-    """The candidate's name in the brief."""
-    kind: str
-    settings: dict[str, Any]
-    """The kind's, complete with defaults."""
-    whom: Id
-    """Hash of what of these its replies depend on."""
+    author: Author
     terms: Terms
     dataset: Id
 
@@ -82,7 +65,7 @@ def synthetic_rows(
         return None
     job = _job(project, dataset)
     _check_labels(settings.labels, dataset.value, project.brief.project.task)
-    section = [job.whom, msgspec.to_builtins(job.terms)]
+    section = [job.author.whom, msgspec.to_builtins(job.terms)]
     inputs = {
         "train": content_id(dataset.value.tables["train"]),
         "settings": content_id([synthesise.VERSION, section]),
@@ -104,14 +87,8 @@ def synthetic_rows(
 
 def _job(project: Project, dataset: Done[Dataset]) -> Job:
     brief = project.brief
-    name = brief.data.synthesis.model
-    table = brief.candidates[name]
-    kind: ModelKind = plugins.get("models", table["kind"])
-    given = {key: value for key, value in table.items() if key != "kind"}
-    settings = msgspec.to_builtins(convert_settings(given, kind.settings, f"candidates.{name}", "lifeloop.toml"))
-    heard = {key: value for key, value in settings.items() if key not in UNHEARD | _ITS_TASK}
     terms = Terms(brief.project.task, brief.project.problem, brief.data.synthesis)
-    return Job(name, table["kind"], settings, content_id([table["kind"], kind.version, heard]), terms, dataset.id)
+    return Job(author_of(brief, brief.data.synthesis.model), terms, dataset.id)
 
 
 def _check_labels(wanted: Sequence[str], dataset: Dataset, task: str) -> None:
@@ -128,7 +105,9 @@ def _check_labels(wanted: Sequence[str], dataset: Dataset, task: str) -> None:
 def _written(project: Project, runner: Runner, job: Job, progress: Progress) -> Written:
     left = allowance(project, runner, "explore")
     workplace = Workplace(responses_of(project), project.folder, runner.cycle, left)
-    outcome = run_isolated(write_rows, runner.vault, job, workplace, progress=progress, where=f"candidates.{job.name}")
+    outcome = run_isolated(
+        write_rows, runner.vault, job, workplace, progress=progress, where=f"candidates.{job.author.name}"
+    )
     found: Written = outcome.value
     return found
 
@@ -139,75 +118,15 @@ def write_rows(vault: Vault, job: Job, workplace: Workplace, *, progress: Progre
     Its model sees training rows: `read_for_selection` is all that is read of the dataset, and only of train.
     """
     examples = read_for_selection(vault, job.dataset, "train")
-    kind: ModelKind = plugins.get("models", job.kind)
-    progress(0, job.terms.settings.rows, "loading")
-    model = kind.load(Candidate(job.name, job.kind, "generate", (), job.settings), None, ())
-    assert isinstance(model, Writes), "a brief that names another model is not opened: project.check_names"
+    piece = Piece("synthetic rows", job.terms.settings.rows, "data.synthesis.rows")
+    progress(0, piece.total, "loading")
+    model = loaded(job.author)
     try:
         with Responses(workplace.responses) as responses:
-            pen = Pen(model, job, responses, workplace, progress)
+            meter = Meter(workplace.allowance)
+            pen = Pen(model, job.author, piece, responses, workplace.cycle, meter, progress)
             table = synthesise.synthesise(examples, job.terms, pen.write, model.batch_size)
     finally:
         model.close()
     n_flawed = table.filter(pl.col("flaw") != "").height
     return Written(vault.put(to_parquet(table)), table.height, n_flawed)
-
-
-class Pen:
-    """Asks a model for texts: those it has written before from the cache, the others within what may be spent."""
-
-    def __init__(self, model: Writes, job: Job, responses: Responses, workplace: Workplace, progress: Progress) -> None:
-        self._model = model
-        self._job = job
-        self._responses = responses
-        self._cycle = workplace.cycle
-        self._progress = progress
-        self._meter = Meter(workplace.allowance)
-        prices = [job.settings[key] for key in PRICES if key in job.settings]
-        self._paid = bool(prices)
-        self._spends = {"usd", "tokens"} if any(prices) else {"tokens"} if prices else set[str]()
-        self._done, self._answered = 0, 0
-
-    def write(self, writings: Sequence[Writing]) -> list[Answer]:
-        """Return one answer a writing. Raises ModelError where the budget ends, or not one was ever answered."""
-        keys = [bytes.fromhex(content_id([self._job.whom, writing]))[:16] for writing in writings]
-        found = {key: said.answer for key, said in known(self._responses, keys).items()}
-        missing = [(key, writing) for key, writing in zip(keys, writings, strict=True) if key not in found]
-        if missing:
-            self._check_budget(len(missing))
-            begun = time.monotonic()
-            answers = self._model.write([writing for _, writing in missing])
-            seconds = (time.monotonic() - begun) / len(missing)
-            self._keep([key for key, _ in missing], answers, seconds)
-            found |= {key: answer for (key, _), answer in zip(missing, answers, strict=True)}
-        said = [found[key] for key in keys]
-        self._done += len(said)
-        self._answered += sum(not answer.error for answer in said)
-        if not self._answered:
-            raise ModelError(
-                f"not one of {self._done} requests was answered: {said[0].error}",
-                where=f"candidates.{self._job.name}",
-                fix="see that the model answers, then run again",
-            )
-        self._progress(self._done, self._job.terms.settings.rows, "writing rows")
-        return said
-
-    def _check_budget(self, n: int) -> None:
-        key = self._meter.used_up(n, self._meter.n_paid, self._spends)
-        if not key:
-            return
-        words = {"usd": "money", "tokens": "tokens", "minutes": "time"}
-        raise ModelError(
-            f"the budget of {words[key]} is used up after {self._done} of {self._job.terms.settings.rows} synthetic "
-            "rows; what was written is kept",
-            where=f"lifeloop.toml: budget.{key}",
-            fix="raise it and run again, or lower data.synthesis.rows",
-        )
-
-    def _keep(self, keys: Sequence[bytes], answers: Sequence[Answer], seconds: float) -> None:
-        """Commit what came, and what it cost."""
-        usd, tokens = self._meter.add(answers) if self._paid else (0.0, 0)
-        good = [
-            (key, encoded(Said(answer, seconds))) for key, answer in zip(keys, answers, strict=True) if not answer.error
-        ]
-        self._responses.put(good, cycle=self._cycle, usd=usd, tokens=tokens)

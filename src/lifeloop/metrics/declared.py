@@ -3,7 +3,6 @@
 Takes sections and where files are, gives metrics by name, or one error that names the key. Knows no kind by name.
 """
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from lifeloop.core.content import bytes_id, content_id
 from lifeloop.core.errors import BriefError
 from lifeloop.core.evidence import OPERATIONAL, Direction
 from lifeloop.metrics.metric_kind import BRIEF_FILE, MetricKind, Surroundings, key_of
+from lifeloop.models.project_files import inside
 from lifeloop.tasks.task import Metric, Task
 
 FINGERPRINT = "fingerprint"
@@ -59,7 +59,7 @@ def fingerprinted(declared: Declared, folder: Path) -> dict[str, dict[str, Any]]
     for name, section in declared.items():
         kind, settings = _read(name, section)
         files = {
-            key: bytes_id(_inside(folder, file, key_of(name, key)).read_bytes())
+            key: bytes_id(inside(folder, file, key_of(name, key)).read_bytes())
             for key, file in kind.files(settings).items()
         }
         found[name] = section | {FINGERPRINT: content_id([kind.version, files])}
@@ -94,28 +94,4 @@ def _check(name: str, kind: MetricKind, settings: Any, task: Task, folder: Path)
             fix=f"it scores: {', '.join(kind.tasks)}",
         )
     for key, file in kind.files(settings).items():
-        _inside(folder, file, key_of(name, key))
-
-
-def _inside(folder: Path, file: str, where: str) -> Path:
-    """Return the path of a file that a section names. Raises BriefError where it is not there, or not the project's."""
-    root = folder.resolve()
-    try:
-        path = (root / file).resolve()
-        lies_inside, there = path.is_relative_to(root), path.is_file()
-    except (OSError, ValueError):  # a name with NUL, or links in a ring
-        lies_inside = there = False
-    if not there:
-        raise BriefError(f"there is no file {file!r}", where=where, fix=_similar(root, file))
-    if not lies_inside:
-        raise BriefError(
-            f"{file!r} is outside the project", where=where, fix="copy it into the project's folder, under git"
-        )
-    return path
-
-
-def _similar(root: Path, file: str) -> str:
-    suffix = Path(file.replace("\0", "")).suffix
-    names = [path.name for path in sorted(root.glob(f"*{suffix}")) if path.is_file()] if suffix else []
-    close = difflib.get_close_matches(file, names, n=1)
-    return f"did you mean {close[0]!r}?" if close else "write its path relative to the project's folder"
+        inside(folder, file, key_of(name, key))

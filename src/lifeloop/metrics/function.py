@@ -8,21 +8,18 @@ import importlib
 import importlib.util
 import inspect
 import math
-import sys
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from msgspec import Struct
 
-from lifeloop.core.content import bytes_id, short
 from lifeloop.core.errors import BriefError
 from lifeloop.core.evidence import Direction
 from lifeloop.metrics.metric_kind import Surroundings, key_of
-from lifeloop.metrics.python_file import defined, parsed, place_in
+from lifeloop.models.python_file import defined, parsed, place_in, run
+from lifeloop.models.python_file import said as _said
 from lifeloop.tasks.classify import first
 from lifeloop.tasks.task import Floats, Metric, Scope, Scored
 
@@ -71,7 +68,7 @@ class FunctionKind:
             )
         if source.endswith(".py"):
             path = surroundings.folder / source
-            defined(parsed(path, source), function, source, where)
+            defined(parsed(path, source), function, "input, reference, output, prediction", source, where)
         elif importlib.util.find_spec(source.partition(".")[0]) is None:
             raise BriefError(
                 f"there is no package {source.partition('.')[0]!r}",
@@ -105,7 +102,10 @@ def _failed(name: str, settings: Settings) -> float:
 
 def _load(folder: Path, source: str, function: str, where: str) -> Function:
     try:
-        module = _run(folder / source, source) if source.endswith(".py") else importlib.import_module(source)
+        if source.endswith(".py"):
+            module = run((folder / source).read_bytes(), str(folder / source), source)
+        else:
+            module = importlib.import_module(source)
     except (Exception, SystemExit) as error:  # whatever somebody's module does when it is run
         place = place_in(error, source)
         raise BriefError(f"cannot be loaded: {_said(error)}", where=place or where, fix="mend the file") from None
@@ -123,16 +123,6 @@ def _load(folder: Path, source: str, function: str, where: str) -> Function:
     except ValueError:
         pass  # a function of another language says nothing of its parameters
     return found  # type: ignore[no-any-return]
-
-
-def _run(path: Path, source: str) -> ModuleType:
-    """Return the module that a file holds; the import path stays as it is, and no compiled file is left behind."""
-    text = path.read_bytes()
-    module = ModuleType(f"lifeloop_metric_{short(bytes_id(text))}")
-    module.__file__ = str(path)
-    sys.modules[module.__name__] = module  # dataclasses look their own module up there
-    exec(compile(text, source, "exec"), module.__dict__)
-    return module
 
 
 def _value(function: Function, item: Scored, settings: Settings, failed: float, source: str) -> float:
@@ -158,10 +148,6 @@ def _value(function: Function, item: Scored, settings: Settings, failed: float, 
 
 def _wrong(item: Scored, source: str, what: str, fix: str) -> BriefError:
     return BriefError(f"the function {what}, on example {item.example.id}", where=source, fix=fix)
-
-
-def _said(error: BaseException) -> str:
-    return traceback.format_exception_only(error)[-1].strip()
 
 
 KIND = FunctionKind()

@@ -75,7 +75,8 @@ class ModelKind(Protocol):
     """The tasks it can do; empty for all."""
     version: str
     """Changed by hand when the same settings would answer differently. One whose models are `Writes` also has `writes`,
-    which is true."""
+    which is true. One whose models read columns of data.slices has `columns(settings)`, which names them; one whose
+    settings name files of the project has `files(settings)`, key to path."""
 
     def load(self, candidate: Candidate, folder: Path | None, members: Sequence[Model]) -> Model:
         """Return the candidate ready to answer. `folder` holds what training made, or is None.

@@ -37,6 +37,14 @@ def find_safetensors(model: str, where: str) -> Path:
     return found[0]
 
 
+def find_language(model: str, where: str) -> Path:
+    """Return a folder with config.json and safetensors, or the path of a GGUF file. Raises ModelError."""
+    place = _place(model, where)
+    found = sorted({path.parent for path in place.rglob("*.safetensors")}) if place.is_dir() else []
+    whole = [folder for folder in found if (folder / "config.json").exists()]
+    return whole[0] if whole else find_gguf(model, where)
+
+
 def _place(model: str, where: str) -> Path:
     if model.startswith("package:"):
         return _package(model.removeprefix("package:"), where)

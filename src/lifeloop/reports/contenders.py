@@ -15,7 +15,7 @@ from lifeloop.reports.record import CycleRecord
 
 Side = Literal["narrow", "router", "cascade", "abstaining", "broad"]
 
-_BROAD_KINDS = ("llamacpp", "remote")
+_BROAD_KINDS = ("llamacpp", "transformers", "remote")
 _COMPOSED: dict[str, Side] = {"cascade": "cascade", "router": "router", "abstain": "abstaining"}
 
 

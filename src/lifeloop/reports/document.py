@@ -4,6 +4,7 @@ Takes a record, gives blocks of text that is ready to be read. Knows nothing of 
 """
 
 from lifeloop.core.content import short
+from lifeloop.reports.adaptation import adaptation_sections
 from lifeloop.reports.blocks import Document, Facts, Section
 from lifeloop.reports.evidence import evidence_section
 from lifeloop.reports.field import figures_section, leaderboard_section, plan_section, scope_section
@@ -30,6 +31,7 @@ def document(record: CycleRecord) -> Document:
             figures_section(record),
             scope_section(record),
             evidence_section(record),
+            *adaptation_sections(record),
             plan_section(record),
             production_section(record),
             lineage_section(record),

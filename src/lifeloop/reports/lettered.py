@@ -1,10 +1,11 @@
-"""The figures of a report in letters, for pages that hold no pictures.
+"""The figures of a report, and its tables, in letters, for pages that hold no pictures and for terminals.
 
-Takes a scene, gives lines of equal-width text. Knows nothing of records.
+Takes a scene or a table, gives lines of equal-width text. Knows nothing of records.
 """
 
 import math
 
+from lifeloop.reports.blocks import Table
 from lifeloop.reports.letters import columns, one_line, padded
 from lifeloop.reports.numbers import usd
 from lifeloop.reports.plot import value_text
@@ -39,6 +40,24 @@ def forest_letters(scene: Scene) -> str:
         strip[round(axis.at(mark.value))] = "●"
         lines.append(f"{padded(name, width)}  {''.join(strip)}  {value_text(scene, mark, True)}")
     return "\n".join(lines)
+
+
+def table_letters(table: Table) -> str:
+    """Return a table as columns of equal-width text under its caption, numbers to the right."""
+    rows = [[column.title for column in table.columns]]
+    rows += [
+        [one_line(cell.text + (f" ({cell.note})" if cell.note else "")) for cell in row.cells] for row in table.rows
+    ]
+    widths = [max(columns(row[place]) for row in rows) for place in range(len(table.columns))]
+
+    def written(row: list[str]) -> str:
+        cells = zip(row, widths, table.columns, strict=True)
+        return "  ".join(
+            " " * (width - columns(text)) + text if column.numeric else padded(text, width)
+            for text, width, column in cells
+        ).rstrip()
+
+    return "\n".join([one_line(table.caption), *(f"  {written(row)}" for row in rows)])
 
 
 def _named(mark: Mark) -> str:

@@ -8,6 +8,8 @@ from lifeloop.core.content import Id
 from lifeloop.core.data import Dataset
 from lifeloop.core.events import ProductionSummary
 from lifeloop.core.evidence import Leaderboard, Release, Trial, Verdict
+from lifeloop.core.preferences import Preferences
+from lifeloop.core.training_record import TrainingRecord
 
 
 class LineageStep(Struct, frozen=True):
@@ -45,3 +47,9 @@ class CycleRecord(Struct, frozen=True):
     production: ProductionSummary | None
     """What was observed before this cycle; None where nothing was served."""
     lineage: tuple[LineageStep, ...]
+    parents: dict[str, str] = {}
+    """By candidate name: whom it was adapted from, for those that were."""
+    training: dict[str, TrainingRecord] = {}
+    """By candidate name: how it was trained, where training kept a record."""
+    preferences: Preferences | None = None
+    """What candidates were aligned to; None where none was."""

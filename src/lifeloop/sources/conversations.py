@@ -91,6 +91,16 @@ def from_preference(record: Mapping[str, Any]) -> Exchange:
     return Exchange(exchange.turns, exchange.answer, _said(rejected[-1]))
 
 
+def from_rated(record: Mapping[str, Any]) -> Exchange:
+    """Return the answer of `{"prompt", "completion"}`, which was liked or not on its own.
+
+    The completion is a text or a list of messages, after the prompt or with it.
+    """
+    prompt = next((record[key] for key in _PROMPTS if record.get(key)), None)
+    before = [*_system(record), *([] if prompt is None else _prompt(prompt))]
+    return _last_answer(_whole(record.get("completion"), before, "completion"))
+
+
 def as_input(turns: Sequence[Turn], task: str) -> str:
     """Return turns as an input: for chat their JSON, else the text itself of a single question, or a transcript."""
     if task == "chat":

@@ -14,11 +14,21 @@ from msgspec import Struct
 
 from lifeloop.core.brief import Gate, Objective
 from lifeloop.core.content import Id
-from lifeloop.core.evidence import Comparison, Decision, Direction, Guarantee, ObjectiveResult, Trial, Verdict
+from lifeloop.core.evidence import (
+    Comparison,
+    Decision,
+    Direction,
+    Guarantee,
+    ObjectiveResult,
+    Parentage,
+    Trial,
+    Verdict,
+)
+from lifeloop.core.training_record import Check
 from lifeloop.stages.objectives import find, hold, shown
 from lifeloop.stats import equivalence, power, proportions
 
-VERSION = "3"
+VERSION = "4"
 CHEAPER = 0.95
 """A cost below this share of the champion's counts as cheaper; anything nearer is the clock's noise."""
 MANY = 100.0
@@ -42,6 +52,12 @@ class Evidence(Struct, frozen=True):
     leaderboard: Id
     guarantees: tuple[Guarantee, ...] = ()
     """Checked already."""
+    parent: Trial | None = None
+    """On test; None where the challenger was adapted from no other, or its parent could not be tried."""
+    parent_comparisons: tuple[Comparison, ...] = ()
+    """Challenger against parent, as against the champion."""
+    checks: tuple[Check, ...] = ()
+    """What its training checked."""
 
 
 def decide(
@@ -52,8 +68,12 @@ def decide(
     primary = objectives[0]
     usd = (evidence.challenger.measurements.usd_per_1000, evidence.champion.measurements.usd_per_1000)
     gain = _gain(find(evidence.comparisons, primary.metric, "test"), directions[primary.metric], gate)
+    parentage = _parentage(evidence, objectives, directions, gate)
     decision, reason, more = (
-        _blocked(held.targets, held.guards) or _same(evidence) or _weighed(gain, usd, primary, gate)
+        _broken_by_training(parentage, evidence.checks, gate)
+        or _blocked(held.targets, held.guards)
+        or _same(evidence)
+        or _weighed(gain, usd, primary, gate)
     )
     return Verdict(
         cycle=evidence.cycle,
@@ -72,6 +92,8 @@ def decide(
         leaderboard=evidence.leaderboard,
         more_examples=more,
         guarantees=evidence.guarantees,
+        parentage=parentage,
+        checks=evidence.checks,
     )
 
 
@@ -118,6 +140,40 @@ def _same(evidence: Evidence) -> _Judgement | None:
         return None
     what = "baseline" if evidence.champion_is_baseline else "champion"
     return "reject", f"it is the {what} itself, and no other candidate could stand against it", 0
+
+
+def _parentage(
+    evidence: Evidence, objectives: Sequence[Objective], directions: Mapping[str, Direction], gate: Gate
+) -> Parentage | None:
+    """Return the challenger held against its parent, or None where it has none that was tried."""
+    parent = evidence.parent
+    if parent is None:
+        return None
+    held = hold(evidence.challenger, parent, evidence.parent_comparisons, objectives, directions, gate)
+    return Parentage(parent.candidate, parent.name, evidence.parent_comparisons, held.guards)
+
+
+def _broken_by_training(parentage: Parentage | None, checks: Sequence[Check], gate: Gate) -> _Judgement | None:
+    """Return what an adaptation is shown to have broken that its parent could do, or None.
+
+    Only what is shown: to be as good as the champion must be shown anyway, and a parent may be far better or worse.
+    """
+    for result in parentage.guards if parentage else ():
+        if result.state == "broken":
+            place = f" for {result.slice}" if result.slice else ""
+            assert parentage is not None, "it has guards"
+            return (
+                "reject",
+                f"it breaks the guard on {result.metric}{place} that its parent {parentage.name} keeps: worse by more "
+                "than the margin",
+                0,
+            )
+    broken = [check for check in checks if check.broken]
+    if broken and gate.checks == "hold":
+        first = broken[0]
+        said = f"{first.name} is {first.child:.4g}, its parent's {first.parent:.4g}"
+        return "reject", f"its training broke what its parent could do: {said}", 0
+    return None
 
 
 def _blocked(targets: Sequence[ObjectiveResult], guards: Sequence[ObjectiveResult]) -> _Judgement | None:

@@ -1,4 +1,5 @@
-"""Evaluate: lists the trials a decision needs: challenger and champion on test, on guard, and under each suite.
+"""Evaluate: lists the trials a decision needs: challenger, champion and the challenger's parent on test, on guard, and
+under each suite.
 
 Takes the two candidates and the task, gives trial orders by role, and what their trials are to be compared on. `trial`
 and `compare` carry it out.
@@ -24,10 +25,18 @@ Order = tuple[str, TrialOrder]
 """`ROLE/SPLIT/SUITE`, and the trial."""
 
 
-def orders(challenger: Id, champion: Id, blank: TrialOrder, n_guard: int, suites: Sequence[str]) -> list[Order]:
-    """Return the orders, in the order in which they tell most. `blank` holds the settings that all share."""
+def orders(
+    challenger: Id, champion: Id, blank: TrialOrder, n_guard: int, suites: Sequence[str], parent: Id = ""
+) -> list[Order]:
+    """Return the orders, in the order in which they tell most. `blank` holds the settings that all share.
+
+    `parent` is whom the challenger was adapted from; who is the champion too is tried once.
+    """
     listed: list[Order] = []
-    for role, candidate in (("challenger", challenger), ("champion", champion)):
+    roles = [("challenger", challenger), ("champion", champion)]
+    if parent and parent != champion:
+        roles.append(("parent", parent))
+    for role, candidate in roles:
         one = msgspec.structs.replace(blank, candidate=candidate, split="test", suite=CLEAN, max_items=0)
         listed.append((f"{role}/test/{CLEAN}", one))
         if n_guard:

@@ -49,12 +49,12 @@ def learn(rows: "Sequence[FeedbackRow]", task: str) -> pl.DataFrame:
 def _row(said: "list[FeedbackRow]", task: str) -> dict[str, str] | None:
     """Return the row that the feedback on one event teaches, or None. `said` is oldest first."""
     event = said[0].event
-    output = _reference(event.output, task)
+    output = reference_of(event.output, task)
     opinions: dict[str, Opinion] = {}
     for row in said:
         rater = row.feedback.rater
         # The latest word goes last, so that the newest opinion is the last one.
-        opinions[rater] = _opinion(opinions.pop(rater, Opinion()), row.feedback, output, task)
+        opinions[rater] = opinion_after(opinions.pop(rater, Opinion()), row.feedback, output, task)
     references = [each.reference for each in opinions.values() if each.reference]
     if not references:
         return None
@@ -75,9 +75,9 @@ def _row(said: "list[FeedbackRow]", task: str) -> dict[str, str] | None:
     }
 
 
-def _opinion(before: Opinion, feedback: Feedback, output: str, task: str) -> Opinion:
+def opinion_after(before: Opinion, feedback: Feedback, output: str, task: str) -> Opinion:
     """Return what a rater holds after one more feedback. A comment or a lukewarm rating changes nothing."""
-    label = _reference(feedback.label or "", task)
+    label = reference_of(feedback.label or "", task)
     if label:
         return Opinion(label, rejects=label != output)
     if feedback.rating is None or 0 <= feedback.rating < CONFIRMS:
@@ -88,7 +88,7 @@ def _opinion(before: Opinion, feedback: Feedback, output: str, task: str) -> Opi
     return Opinion(kept, rejects=True)
 
 
-def _reference(text: str, task: str) -> str:
+def reference_of(text: str, task: str) -> str:
     """Return a reference in the one form in which raters' answers can be compared: no outer space, canonical JSON."""
     text = text.strip()
     if task != "extract":

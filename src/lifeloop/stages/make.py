@@ -3,8 +3,9 @@
 Serves both explore (kinds) and adapt (adaptations and compositions). Reads train and validation, never test or guard.
 """
 
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import msgspec
 from lifeloop import plugins
 from lifeloop.core.brief import convert_settings
 from lifeloop.core.candidates import Answer, Candidate, Recipe
-from lifeloop.core.content import Id
+from lifeloop.core.content import Id, content_id
+from lifeloop.core.data import Example
 from lifeloop.core.errors import ModelError
 from lifeloop.core.evidence import Trial
 from lifeloop.core.progress import Progress
@@ -22,6 +24,8 @@ from lifeloop.engine.trial import Workplace
 from lifeloop.metrics.declared import metrics_of
 from lifeloop.metrics.metric_kind import Surroundings
 from lifeloop.models.model import ModelKind
+from lifeloop.stages.adapt import NOT_SETTINGS, SEARCH
+from lifeloop.store.preference_tables import NO_PREFERENCES, read_preferences
 from lifeloop.store.responses import Responses
 from lifeloop.store.tables import from_parquet, table_to_answers
 from lifeloop.store.training_data import read_for_selection, sample
@@ -51,12 +55,35 @@ def make(vault: Vault, recipe: Recipe, max_items: int, workplace: Workplace, *, 
         _materials(vault, recipe, settings, parent, max_items),
         scoring=_scoring(recipe, workplace),
         pay=_payer(workplace),
+        scratch=_scratch(recipe, workplace),
     )
+    scratch = materials.scratch
     with tempfile.TemporaryDirectory(prefix="lifeloop-") as folder:
-        decided = trainer.build(materials, Path(folder), progress)
+        decided = _built(trainer, recipe, materials, Path(folder), progress)
         files = vault.put_folder(Path(folder))
-    whole = Decided(kept | decided.settings, decided.prompt)
+    if scratch is not None:  # what it kept for a kill has served
+        shutil.rmtree(scratch, ignore_errors=True)
+    whole = msgspec.structs.replace(decided, settings=kept | decided.settings)
     return vault.put_value(_candidate(recipe, parent, whole, files=files))
+
+
+def _built(trainer: Trainer, recipe: Recipe, materials: Materials, folder: Path, progress: Progress) -> Decided:
+    """Return what training decided: once with the brief's own settings, or over the ranges that it searches."""
+    ranges = recipe.table.get(SEARCH)
+    if ranges is None:
+        return trainer.build(materials, folder, progress)
+    from lifeloop.training.search import searched
+
+    return searched(trainer, materials, ranges, f"candidates.{recipe.name}.{SEARCH}", folder, progress)
+
+
+def _scratch(recipe: Recipe, workplace: Workplace) -> Path | None:
+    """Return a folder that belongs to this recipe, so that what is trained again after a kill finds its checkpoints."""
+    if workplace.scratch is None:
+        return None
+    folder = workplace.scratch / content_id(recipe)[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _scoring(recipe: Recipe, workplace: Workplace) -> Metric | None:
@@ -99,7 +126,7 @@ def _trainer(table: dict[str, Any]) -> Trainer | None:
 def _settings(recipe: Recipe, trainer: Trainer | None, parent: Candidate | None) -> tuple[Any, dict[str, Any]]:
     """Return the settings that training reads, and those that the candidate keeps for serving."""
     where = f"candidates.{recipe.name}"
-    table = {key: value for key, value in recipe.table.items() if key not in ("kind", "parent", "adapt")}
+    table = {key: value for key, value in recipe.table.items() if key not in NOT_SETTINGS}
     if parent is not None:
         assert trainer is not None and trainer.settings is not None, "an adaptation always has a trainer with settings"
         return convert_settings(table, trainer.settings, where, "lifeloop.toml"), dict(parent.settings)
@@ -109,14 +136,16 @@ def _settings(recipe: Recipe, trainer: Trainer | None, parent: Candidate | None)
 
 
 def _materials(vault: Vault, recipe: Recipe, settings: Any, parent: Candidate | None, max_items: int) -> Materials:
+    train = read_for_selection(vault, recipe.dataset, "train")
     validation = read_for_selection(vault, recipe.dataset, "validation")
+    preferred = read_preferences(vault, recipe.preferences) if recipe.preferences else NO_PREFERENCES
     if recipe.members:  # composed on the very items that the members were tried on
         validation = sample(validation, max_items, recipe.seed)
     return Materials(
         task=recipe.task,
         labels=recipe.labels,
         settings=settings,
-        train=tuple(read_for_selection(vault, recipe.dataset, "train")),
+        train=tuple(train),
         validation=tuple(validation),
         prompt=recipe.prompt if parent is None else parent.prompt,
         parent=vault.folder(parent.files) if parent and parent.files else None,
@@ -126,7 +155,21 @@ def _materials(vault: Vault, recipe: Recipe, settings: Any, parent: Candidate | 
         out_of_scope=recipe.out_of_scope,
         metric=recipe.metric,
         seed=recipe.seed,
+        preferences=preferred.trusted,
+        held_out=preferred.held_out,
+        doubted=preferred.doubted,
+        flip_rate=preferred.flip_rate,
+        corpus=tuple(sorted(vault.folder(recipe.corpus).iterdir())) if recipe.corpus else (),
+        taught=_taught(vault, recipe.taught, train) if recipe.taught else (),
     )
+
+
+def _taught(vault: Vault, answers: Id, train: Sequence[Example]) -> tuple[Answer, ...]:
+    """Return a teacher's answers to the training examples, in their order."""
+    table = from_parquet(vault.get(answers))
+    first = table.filter(table["repeat"] == 0)
+    found = dict(zip(first["example"], table_to_answers(first), strict=True))
+    return tuple(found[example.id] for example in train)
 
 
 def _member(vault: Vault, trial: Id) -> MemberAnswers:
@@ -139,7 +182,7 @@ def _member(vault: Vault, trial: Id) -> MemberAnswers:
 def _candidate(recipe: Recipe, parent: Candidate | None, decided: Decided, files: Id) -> Candidate:
     return Candidate(
         name=recipe.name,
-        kind=parent.kind if parent else recipe.table["kind"],
+        kind=decided.kind or (parent.kind if parent else recipe.table["kind"]),
         task=recipe.task,
         labels=recipe.labels,
         settings=decided.settings,
@@ -148,4 +191,5 @@ def _candidate(recipe: Recipe, parent: Candidate | None, decided: Decided, files
         parent=recipe.parent,
         members=tuple(candidate for candidate, _ in recipe.members),
         dataset=recipe.dataset,
+        preferences=recipe.preferences,
     )

@@ -12,6 +12,7 @@ from lifeloop.core.candidates import Estimate, Machine
 from lifeloop.core.data import Profile
 from lifeloop.core.planning import ItemsNeeded, Plan, PlanLine
 from lifeloop.models.model import ModelKind
+from lifeloop.stages.adapt import NOT_SETTINGS, SEARCH
 from lifeloop.stats import power
 from lifeloop.tasks.task import Task
 from lifeloop.training.trainer import Trainer
@@ -21,7 +22,9 @@ ESCALATED = 0.3
 """Share of the items that a cascade is assumed to pass on."""
 DISCORDANCE = 0.1
 """Share of items on which two good candidates are assumed to differ."""
-BROAD_KINDS = ("llamacpp", "remote")
+BROAD_KINDS = ("llamacpp", "transformers", "remote")
+TRIALS = 8
+"""Settings that a search tries where the brief does not say."""
 CALLS = ("budget_calls", "calls")
 """Settings by which an adaptation bounds how often it asks its parent."""
 FINETUNE_PASSES = 3.0
@@ -66,11 +69,13 @@ def _estimate(
 ) -> Estimate:
     if "adapt" in table:
         return _adapted(name, table, known[table["parent"]], profile)
-    settings = {key: value for key, value in table.items() if key != "kind"}
+    settings = {key: value for key, value in table.items() if key not in NOT_SETTINGS}
     kind: ModelKind = plugins.get("models", table["kind"], where=f"lifeloop.toml: candidates.{name}.kind")
     own = kind.estimate(
         convert_settings(settings, kind.settings, f"candidates.{name}", "lifeloop.toml"), profile, machine
     )
+    seconds, searched = _searched(own.build_seconds, table)
+    own = msgspec.structs.replace(own, build_seconds=seconds, basis=own.basis + searched)
     members = [known[member] for member in needs(table)]
     shares = [1.0, *[ESCALATED] * (len(members) - 1)] if members else []
     return msgspec.structs.replace(
@@ -90,24 +95,40 @@ def _adapted(name: str, table: dict[str, Any], parent: Estimate, profile: Profil
         return msgspec.structs.replace(
             parent, build_seconds=5.0 + calls * parent.seconds_per_item, basis=f"at most {calls} calls of its parent"
         )
-    passes = FINETUNE_PASSES * table.get("epochs", 2)
+    settings = _adaptation_settings(name, table)
+    passes = FINETUNE_PASSES * getattr(settings, "epochs", 1 / FINETUNE_PASSES)
+    seconds, basis = _searched(profile.n_train * parent.seconds_per_item * passes, table)
+    minutes = getattr(settings, "minutes", 0) * (table.get(SEARCH, {}).get("trials", TRIALS) if SEARCH in table else 1)
     return msgspec.structs.replace(
         parent,
         memory_gb=parent.memory_gb * 1.6,
-        build_seconds=5.0 + profile.n_train * parent.seconds_per_item * passes,
-        basis=f"{passes:.0f} passes over {profile.n_train} examples",
+        build_seconds=5.0 + (min(seconds, 60 * minutes) if minutes else seconds),
+        basis=f"{passes:.0f} passes over {profile.n_train} examples{basis}",
     )
+
+
+def _searched(seconds: float, table: dict[str, Any]) -> tuple[float, str]:
+    """Return what a search makes of the time of one training, and how that is said."""
+    if SEARCH not in table:
+        return seconds, ""
+    trials, minutes = table[SEARCH].get("trials", TRIALS), table[SEARCH].get("minutes")
+    whole = trials * seconds
+    return (min(whole, max(60 * minutes, seconds)) if minutes else whole), f", {trials} settings"
+
+
+def _adaptation_settings(name: str, table: dict[str, Any]) -> Any:
+    """Return the settings of an adaptation, complete with defaults. Raises BriefError."""
+    trainer: Trainer = plugins.get("adaptations", table["adapt"], where=f"lifeloop.toml: candidates.{name}.adapt")
+    rest = {key: value for key, value in table.items() if key not in NOT_SETTINGS}
+    assert trainer.settings is not None, "an adaptation always has settings"
+    return convert_settings(rest, trainer.settings, f"candidates.{name}", "lifeloop.toml")
 
 
 def _calls(name: str, table: dict[str, Any]) -> int:
     """Return how often making an adapted candidate may ask its parent; 0 where it learns from examples instead."""
     if "adapt" not in table:
         return 0
-    trainer: Trainer = plugins.get("adaptations", table["adapt"], where=f"lifeloop.toml: candidates.{name}.adapt")
-    if trainer.settings is None:
-        return 0
-    rest = {key: value for key, value in table.items() if key not in ("parent", "adapt")}
-    settings = convert_settings(rest, trainer.settings, f"candidates.{name}", "lifeloop.toml")
+    settings = _adaptation_settings(name, table)
     return next((int(getattr(settings, key)) for key in CALLS if hasattr(settings, key)), 0)
 
 

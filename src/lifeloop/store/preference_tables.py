@@ -4,8 +4,12 @@ from collections.abc import Sequence
 
 import msgspec
 import polars as pl
+from msgspec import Struct
 
-from lifeloop.core.preferences import Preference
+from lifeloop.core.content import Id
+from lifeloop.core.preferences import Preference, Preferences
+from lifeloop.store.tables import from_parquet
+from lifeloop.store.vault import Vault
 
 PREFERENCE_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "id": pl.String,
@@ -32,3 +36,23 @@ def preferences_to_table(preferences: Sequence[Preference]) -> pl.DataFrame:
 def table_to_preferences(table: pl.DataFrame) -> list[Preference]:
     """Return the preferences of a table, in order; further columns are left out."""
     return [Preference(*row) for row in table.select(*PREFERENCE_SCHEMA).iter_rows()]
+
+
+class Preferred(Struct, frozen=True):
+    """What training is given of a cycle's preferences."""
+
+    trusted: tuple[Preference, ...] = ()
+    held_out: tuple[Preference, ...] = ()
+    doubted: tuple[Preference, ...] = ()
+    flip_rate: float = 0.0
+
+
+NO_PREFERENCES = Preferred()
+
+
+def read_preferences(vault: Vault, identifier: Id) -> Preferred:
+    """Return the preferences of an id. Raises StoreError where the vault lost them."""
+    found = vault.get_value(identifier, Preferences)
+    tables = (found.trusted, found.held_out, found.doubted)
+    trusted, held_out, doubted = (tuple(table_to_preferences(from_parquet(vault.get(table)))) for table in tables)
+    return Preferred(trusted, held_out, doubted, found.flip_rate)

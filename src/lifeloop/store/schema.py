@@ -91,5 +91,6 @@ feedback = Table(
     Column("rating", Float),
     Column("label", Text),
     Column("comment", Text, nullable=False),
+    Column("better_than", String(64), comment="the event whose answer is liked less, where two were compared"),
 )
 Index("feedback_event", feedback.c.event)

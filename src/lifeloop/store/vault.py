@@ -100,6 +100,11 @@ class Vault:
         }
         return self.put_value(manifest)
 
+    def get_in(self, identifier: Id, name: str) -> bytes | None:
+        """Return one file of a folder, without unpacking the others; None where the folder has no such file."""
+        blob = self.get_value(identifier, dict[str, str]).get(name)
+        return self.get(blob) if blob else None
+
     def folder(self, identifier: Id) -> Path:
         """Return a local folder with the files of a manifest, unpacked on first use. Not to be written to."""
         target = self.cache / identifier

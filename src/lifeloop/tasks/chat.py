@@ -1,12 +1,15 @@
 """Chat: the next turn of a conversation, compared with a reference turn. Its input may be JSON of messages so far."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
 from lifeloop.core.candidates import Contract, Message, Request
 from lifeloop.tasks.generate import METRICS, Generate
 from lifeloop.tasks.task import Metric
+
+NO_COLUMNS: Mapping[str, str] = MappingProxyType({})
 
 
 class Chat:
@@ -34,12 +37,12 @@ def conversation(text: str) -> tuple[Message, ...]:
     return (Message(role="user", content=text),)
 
 
-def request_for(task: str, text: str) -> Request:
+def request_for(task: str, text: str, columns: Mapping[str, str] = NO_COLUMNS) -> Request:
     """Return what a candidate is asked for an input; for chat the input's conversation."""
     if task != "chat":
-        return Request(text=text)
+        return Request(text=text, columns=dict(columns))
     turns = conversation(text)
-    return Request(text=turns[-1].content if turns else "", messages=turns)
+    return Request(text=turns[-1].content if turns else "", messages=turns, columns=dict(columns))
 
 
 TASK = Chat()

@@ -1,23 +1,28 @@
 """Fine-tunes a candidate's sentence encoder together with its head, from where its parent stands.
 
-A short loop of plain PyTorch: it starts from the parent's head, so two or three passes are enough. Word embeddings and
-the lowest layers stay as they are, which halves the time and keeps what pre-training knew.
+It starts from the parent's head, so few passes are enough; what is kept is a moving average of the weights, which is
+better than any of them. The loop is in `encoder_loop`; here the brief's settings and examples become its rows.
 """
 
-import math
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
+import msgspec
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from lifeloop.core.errors import ModelError
 from lifeloop.core.progress import Progress
+from lifeloop.core.training_record import TrainingRecord
 from lifeloop.models import linear
 from lifeloop.models.encoder import TUNED, open_encoder
 from lifeloop.training.calibration import temperature
+from lifeloop.training.encoder_checkpoint import Place
+from lifeloop.training.encoder_loop import Pace, Work, half_precision, tune
+from lifeloop.training.encoder_score import Measured, measured
 from lifeloop.training.features import known
+from lifeloop.training.record import save_record
 from lifeloop.training.trainer import Decided, Materials
 
 if TYPE_CHECKING:
@@ -27,53 +32,67 @@ if TYPE_CHECKING:
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
-    """How long and how fast."""
+    """How long, how fast, and what keeps it from learning by heart."""
 
-    epochs: int = 2
+    epochs: int = 4
+    """Passes over the training examples, at most."""
+    patience: int = 2
+    """Stop after so many passes that were no better on validation; 0 never stops early."""
     batch: int = 32
     learning_rate: float = 2e-4
+    """Of the uppermost layer."""
+    layer_decay: float = 0.9
+    """Each layer learns more slowly than the one above it by this factor."""
     head_learning_rate: float = 2e-3
     warmup: float = 0.1
     """Share of the steps over which the learning rate rises."""
     weight_decay: float = 0.01
-    frozen_layers: int = 3
-    """Layers from the bottom that stay as they are."""
+    label_smoothing: float = 0.1
+    """Share of each label's probability that is spread over all labels."""
+    average: float = 0.99
+    """How slowly the moving average of the weights, which is what is kept, follows them a step; 0 keeps the last."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced` counts rare labels as much as common ones."""
+    frozen_layers: int = 0
+    """Layers from the bottom that stay as they are. Embeddings always do."""
     max_tokens: int = 128
     """Training texts are cut to this; serving keeps the parent's limit."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is at least 1")
 
 
 class FinetuneTrainer:
     """Adaptation "finetune", of candidates of kind "encoder"."""
 
     settings = Settings
-    version = "2"
+    version = "3"
 
     def build(self, materials: Materials, folder: Path, progress: Progress) -> Decided:
-        """Write the tuned encoder and its head."""
-        if materials.parent is None or materials.parent_settings is None:
-            raise ModelError("there is no parent to start from", where="candidates", fix='write parent = "NAME"')
-        if materials.parent_settings.get("model") is None or not (materials.parent / linear.WEIGHTS).exists():
-            raise ModelError("its parent is no encoder", where="candidates", fix='name a parent with kind = "encoder"')
-        tuned = materials.parent / TUNED
-        encoder = open_encoder(
-            materials.parent_settings["model"],
-            materials.settings.max_tokens,
-            "candidates.model",
-            tuned if tuned.exists() else None,
-        )
-        import torch  # after the encoder, which says how threads wait before torch is there
-
-        torch.manual_seed(materials.seed)
+        """Write the tuned encoder, its head and the record of the training."""
+        encoder = encoder_of_parent(materials, materials.settings.max_tokens)
         head = _head(materials.parent).to(encoder.device)
-        _freeze(encoder, materials.settings.frozen_layers)
-        _train(encoder, head, materials, progress)
+        place = tune(encoder, head, _work(encoder, head, materials, progress))
         weights, bias = (part.detach().cpu().numpy() for part in (head.weight, head.bias))
-        held_out, truth = known(materials.validation, materials.labels)
-        unseen = encoder.encode([example.input for example in held_out], progress) if held_out else None
-        heat = temperature(unseen @ weights.T + bias, truth) if unseen is not None else 1.0
+        logits = validation_logits(encoder, weights, bias, materials, progress)
+        score = measured(materials, logits).score if len(logits) else None
         encoder.save(folder / TUNED)
-        linear.save_head(folder, weights / heat, bias / heat)
-        return Decided()
+        save_calibrated_head(folder, weights, bias, logits, materials)
+        save_record(folder, _record(materials, place))
+        return Decided(score=score)
+
+
+def encoder_of_parent(materials: Materials, max_tokens: int) -> "SentenceEncoder":
+    """Return the parent's encoder for its caller alone to tune. Raises ModelError where the parent has none."""
+    settings, files = materials.parent_settings, materials.parent
+    if files is None or settings is None:
+        raise ModelError("there is no parent to start from", where="candidates", fix='write parent = "NAME"')
+    if settings.get("model") is None or not (files / linear.WEIGHTS).exists():
+        raise ModelError("its parent is no encoder", where="candidates", fix='name a parent with kind = "encoder"')
+    tuned = files / TUNED
+    return open_encoder(settings["model"], max_tokens, "candidates.model", tuned if tuned.exists() else None)
 
 
 def _head(parent: Path) -> "torch.nn.Linear":
@@ -87,67 +106,76 @@ def _head(parent: Path) -> "torch.nn.Linear":
     return head
 
 
-def _freeze(encoder: "SentenceEncoder", layers: int) -> None:
-    for part in [encoder.body.embeddings, *encoder.body.encoder.layer[:layers]]:
-        for parameter in part.parameters():
-            parameter.requires_grad = False
-
-
-def _train(encoder: "SentenceEncoder", head: "torch.nn.Linear", materials: Materials, progress: Progress) -> None:
-    import torch
-    import torch.nn.functional as F
-
+def _work(encoder: "SentenceEncoder", head: "torch.nn.Linear", materials: Materials, progress: Progress) -> Work:
     settings: Settings = materials.settings
     examples, truth = known(materials.train, materials.labels)
-    rows = encoder.tokens([example.input for example in examples])
-    body = [parameter for parameter in encoder.body.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": body, "lr": settings.learning_rate},
-        {"params": head.parameters(), "lr": settings.head_learning_rate},
-    ]
-    optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
-    steps = settings.epochs * math.ceil(len(rows) / settings.batch)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rise_and_fall(steps, settings.warmup))
-    chance = np.random.default_rng(materials.seed)
-    targets = torch.from_numpy(truth).to(encoder.device)
-    where = encoder.device.type
-    encoder.body.train()
-    done = 0
-    for epoch in range(settings.epochs):
-        for batch in _batches(rows, settings.batch, chance):
-            ids, mask = encoder.pad([rows[place] for place in batch])
-            with torch.autocast(where, dtype=torch.bfloat16, enabled=where == "cuda" or _has_bfloat16()):
-                logits = head(encoder.vectors_of(ids, mask))
-            loss = F.cross_entropy(logits.float(), targets[batch])
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(body, 1.0)
-            optimiser.step()
-            schedule.step()
-            done += 1
-            progress(done, steps, f"epoch {epoch + 1}, loss {loss.item():.3f}")
-    encoder.body.eval()
+
+    def validate() -> Measured | None:
+        weights, bias = (part.detach().cpu().numpy() for part in (head.weight, head.bias))
+        with half_precision(encoder):
+            logits = validation_logits(encoder, weights, bias, materials, progress=None)
+        return measured(materials, logits) if len(logits) else None
+
+    return Work(
+        pace=msgspec.convert(settings, Pace, from_attributes=True),
+        rows=encoder.tokens([example.input for example in examples]),
+        targets=truth,
+        weights=_weights(truth, len(materials.labels), settings.class_weights == "balanced"),
+        validate=validate,
+        seed=materials.seed,
+        scratch=materials.scratch,
+        watch=materials.watch,
+        progress=progress,
+    )
 
 
-def _rise_and_fall(steps: int, warmup: float) -> Any:
-    rising = max(1.0, warmup * steps)
-    return lambda step: min((step + 1) / rising, max(0.0, (steps - step) / max(1.0, steps - rising)))
+def _weights(truth: NDArray[np.intp], n_labels: int, balanced: bool) -> NDArray[np.float32]:
+    """Return how much each row counts: all the same, or all labels that occur the same in sum."""
+    if not balanced:
+        return np.ones(len(truth), dtype=np.float32)
+    counts = np.bincount(truth, minlength=n_labels)
+    return (len(truth) / (np.count_nonzero(counts) * counts[truth])).astype(np.float32)
 
 
-def _batches(rows: Sequence[Sequence[int]], size: int, chance: np.random.Generator) -> Iterator[list[int]]:
-    """Yield places in batches of similar length: sorted within windows of fifty batches, then shuffled."""
-    order = chance.permutation(len(rows)).tolist()
-    batches = []
-    for start in range(0, len(order), size * 50):
-        window = sorted(order[start : start + size * 50], key=lambda place: len(rows[place]))
-        batches += [window[begin : begin + size] for begin in range(0, len(window), size)]
-    yield from (batches[place] for place in chance.permutation(len(batches)))
+def validation_logits(
+    encoder: "SentenceEncoder",
+    weights: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    materials: Materials,
+    progress: Progress | None,
+) -> NDArray[np.float32]:
+    """Return logits (n_validation, n_labels), one row a validation example in their order."""
+    texts = [example.input for example in materials.validation]
+    if not texts:
+        return np.zeros((0, len(bias)), dtype=np.float32)
+    return np.asarray(encoder.encode(texts, progress) @ weights.T + bias)
 
 
-def _has_bfloat16() -> bool:
-    """Return whether this processor multiplies bfloat16 natively; elsewhere it would only be slower."""
-    flags = Path("/proc/cpuinfo")
-    return flags.exists() and any(word in flags.read_text() for word in ("avx512_bf16", "amx_bf16"))
+def save_calibrated_head(
+    folder: Path,
+    weights: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    logits: NDArray[np.float32],
+    materials: Materials,
+) -> None:
+    """Write a head that is as sure as validation says that it is right, given its logits there."""
+    place = {label: index for index, label in enumerate(materials.labels)}
+    rows = [row for row, example in enumerate(materials.validation) if example.reference in place]
+    truth = np.array([place[materials.validation[row].reference] for row in rows], dtype=np.intp)
+    heat = temperature(logits[rows], truth)
+    linear.save_head(folder, weights / heat, bias / heat)
+
+
+def _record(materials: Materials, place: Place) -> TrainingRecord:
+    return TrainingRecord(
+        method="finetune",
+        seed=materials.seed,
+        n_examples=len(known(materials.train, materials.labels)[0]),
+        settings=msgspec.to_builtins(materials.settings),
+        curve=tuple(place.curve),
+        best_step=place.best_step,
+        events=tuple(place.events),
+    )
 
 
 TRAINER = FinetuneTrainer()

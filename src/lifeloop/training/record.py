@@ -17,4 +17,9 @@ def save_record(folder: Path, record: TrainingRecord) -> None:
 def load_record(folder: Path) -> TrainingRecord | None:
     """Return the record that lies beside a candidate's weights, or None."""
     file = folder / FILE
-    return msgspec.json.decode(file.read_bytes(), type=TrainingRecord) if file.exists() else None
+    return read_record(file.read_bytes()) if file.exists() else None
+
+
+def read_record(data: bytes) -> TrainingRecord:
+    """Return the record that a file's bytes hold."""
+    return msgspec.json.decode(data, type=TrainingRecord)

@@ -87,6 +87,12 @@ def with_times(table: pl.DataFrame, splits: Splits) -> Checked:
     return Checked(checked.table.with_columns(seconds), checked.fates, {}, checked.findings)
 
 
+def seconds_of(text: str) -> float | None:
+    """Return the seconds since 1970 that a number or a date says, or None where it cannot be read."""
+    number = _number(text)
+    return _date(text) if number is None else number
+
+
 def _bounds(shares: Splits) -> list[tuple[Split, float]]:
     """Return the splits that have a share, each with where in [0, 1) it ends; the last ends beyond."""
     bounds, bound = [], 0.0

@@ -1,0 +1,141 @@
+"""The files of a language model that training made: a folder for torch, and the same as GGUF for llama.cpp.
+
+Opens what a setting or a candidate's folder names as a transformers model with its tokenizer, and writes both forms.
+Weights are safetensors or GGUF and nothing else. Knows nothing of prompts or of training.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lifeloop.core.errors import ModelError
+from lifeloop.models.devices import device_named, dtype_named
+from lifeloop.models.weights import find_language
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+LANGUAGE = "language"
+"""Folder of config.json, model.safetensors and the tokenizer with its chat template."""
+GGUF = "model.gguf"
+"""The same model, for llama.cpp."""
+ADAPTER = "adapter"
+"""Folder of a PEFT adapter (a soft prompt, or LoRA that was not merged), over `language/` or over the setting's model."""
+
+
+def open_language(
+    model: str, tuned: Path | None, where: str, *, dtype: str = "auto"
+) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+    """Return a causal language model in evaluation mode, on the CPU, with its tokenizer, for the caller alone.
+
+    Opens `tuned/language` where it is there, else what the setting `model` names: a GGUF file, whose weights are
+    dequantised, or a folder with safetensors. `dtype` "auto" is bfloat16 where the device that torch would choose
+    multiplies it natively, else float32; training that keeps its weights in float32 asks for "float32". An adapter is
+    left to the caller. Raises ModelError.
+    """
+    _require(where)
+    number = dtype_named(dtype, device_named("auto", where), where)
+    place = tuned / LANGUAGE if tuned is not None and (tuned / LANGUAGE).is_dir() else find_language(model, where)
+    try:
+        opened = _from_gguf(place, number) if place.is_file() else _from_folder(place, number)
+    except (OSError, ValueError, KeyError, NotImplementedError) as error:
+        what = f"transformers cannot load the language model in {place.name}: {error}"
+        raise ModelError(what, where=where, fix="name a causal language model, as GGUF or safetensors") from error
+    if not opened[1].chat_template:
+        what = f"the model in {place.name} has no chat template"
+        raise ModelError(what, where=where, fix="name a model that was tuned for instructions")
+    return opened
+
+
+def open_tokenizer(model: str, tuned: Path | None, where: str) -> "PreTrainedTokenizerBase":
+    """Return the tokenizer that `open_language` returns, without the weights. Raises ModelError."""
+    _require(where)
+    place = tuned / LANGUAGE if tuned is not None and (tuned / LANGUAGE).is_dir() else find_language(model, where)
+    return _gguf_tokenizer(place) if place.is_file() else _folder_tokenizer(place)
+
+
+def save_language(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder: Path, quantisation: str = "q8_0"
+) -> None:
+    """Write `language/` with the weights as they are, and `model.gguf` with those as `quantisation` has them.
+
+    There is no `model.gguf` where llama.cpp cannot be given the model (see `gguf_writing.obstacle`): such a candidate
+    is served by the kind "transformers". Raises ModelError for a quantisation that is not known.
+    """
+    from lifeloop.models import gguf_writing
+
+    gguf_writing.check_quantisation(quantisation)
+    model.save_pretrained(folder / LANGUAGE)
+    tokenizer.save_pretrained(folder / LANGUAGE)
+    if not gguf_writing.obstacle(model, tokenizer):
+        gguf_writing.write_gguf(model, tokenizer, folder / GGUF, quantisation)
+
+
+def _require(where: str) -> None:
+    # Threads that wait for each other by spinning take twice the time on a machine that is a little busy. Read by the
+    # library once, when it is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        import accelerate  # noqa: F401 - transformers wants it to read GGUF
+        import gguf  # noqa: F401
+        import transformers
+    except ModuleNotFoundError as error:
+        raise ModelError(f"{error.name} is not installed", where=where, fix="pip install 'lifeloop[train]'") from None
+    transformers.utils.logging.disable_progress_bar()
+
+
+def _from_folder(place: Path, number: "torch.dtype") -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(place, dtype=number, use_safetensors=True, local_files_only=True)
+    return model.eval(), _folder_tokenizer(place)
+
+
+def _from_gguf(file: Path, number: "torch.dtype") -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+    from transformers import AutoModelForCausalLM
+
+    read = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=number, local_files_only=True)
+    return _without_its_past(read, number).eval(), _gguf_tokenizer(file)
+
+
+def _without_its_past(read: "PreTrainedModel", number: "torch.dtype") -> "PreTrainedModel":
+    """Return a model of the same weights that may be saved: transformers refuses where they came from a GGUF file."""
+    from transformers import AutoModelForCausalLM
+    from transformers.initialization import no_init_weights
+
+    table: dict[str, Any] = read.config.to_dict()
+    for key in ("quantization_config", "_name_or_path"):
+        table.pop(key, None)
+    config = type(read.config).from_dict(table)
+    with no_init_weights():
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=number)
+    model.load_state_dict(read.state_dict(), assign=True)
+    model.tie_weights()
+    model.generation_config = read.generation_config
+    return model
+
+
+def _folder_tokenizer(place: Path) -> "PreTrainedTokenizerBase":
+    from transformers import AutoTokenizer
+
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place, local_files_only=True)
+    return _with_padding(tokenizer)
+
+
+def _gguf_tokenizer(file: Path) -> "PreTrainedTokenizerBase":
+    from transformers import AutoTokenizer
+
+    from lifeloop.models.gguf_tokenizer import restore_pre_tokenizer
+
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        file.parent, gguf_file=file.name, local_files_only=True
+    )
+    restore_pre_tokenizer(tokenizer, file)
+    return _with_padding(tokenizer)
+
+
+def _with_padding(tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedTokenizerBase":
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer

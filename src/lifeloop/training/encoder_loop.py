@@ -1,0 +1,290 @@
+"""The loop that tunes a sentence encoder together with its head: passes, moving average, early stopping, checkpoints.
+
+Takes an encoder, a head and rows of tokens with their labels' places; leaves in both the weights that validation liked
+best. All order comes from the seed and the number of the pass, and chance is kept in the checkpoint, so that a tuning
+that was killed goes on as if it had not been. Knows nothing of texts, labels and metrics.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from lifeloop.core.errors import ModelError
+from lifeloop.core.progress import Progress
+from lifeloop.core.training_record import Point
+from lifeloop.models.devices import cpu_has_bfloat16
+from lifeloop.training.encoder_checkpoint import Moving, Place, load_checkpoint, save_checkpoint
+from lifeloop.training.encoder_score import Measured
+from lifeloop.training.language.running import is_out_of_memory
+
+if TYPE_CHECKING:
+    import torch
+
+    from lifeloop.models.transformers_encoder import SentenceEncoder
+
+CHECKPOINT_STEPS = 200
+"""A kill costs so many steps at most."""
+WINDOW = 50
+"""Batches among which texts are sorted by length."""
+
+
+class Pace(Struct, frozen=True):
+    """How long and how fast."""
+
+    epochs: int
+    batch: int
+    learning_rate: float
+    head_learning_rate: float
+    layer_decay: float
+    warmup: float
+    weight_decay: float
+    frozen_layers: int
+    label_smoothing: float
+    average: float
+    patience: int
+
+
+class Work(Struct, frozen=True):
+    """What the loop is given beside encoder and head."""
+
+    pace: Pace
+    rows: Sequence[Sequence[int]]
+    """Token ids of the training texts."""
+    targets: NDArray[np.intp]
+    """(n,) places of their labels."""
+    weights: NDArray[np.float32]
+    """(n,) how much each counts, 1 on average."""
+    validate: Callable[[], Measured | None]
+    """What validation says of encoder and head as they stand; None where there is none."""
+    seed: int
+    scratch: Path | None
+    watch: Callable[[int, float], None]
+    progress: Progress
+
+
+def tune(encoder: "SentenceEncoder", head: "torch.nn.Linear", work: Work) -> Place:
+    """Train until the passes are over or validation stops improving, and keep the best pass's averaged weights.
+
+    Raises ModelError where not even single texts fit into memory; what `watch` raises passes.
+    """
+    import torch
+
+    pace = work.pace
+    groups = _groups(encoder, head, pace)
+    optimiser = torch.optim.AdamW(groups, fused=True)
+    steps = pace.epochs * math.ceil(len(work.rows) / pace.batch)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rise_and_fall(steps, pace.warmup))
+    weights = {f"{g}.{n}": weight for g, group in enumerate(groups) for n, weight in enumerate(group["params"])}
+    average, best = ({name: weight.detach().clone() for name, weight in weights.items()} for _ in range(2))
+    moving = Moving(weights, average, best, optimiser, schedule)
+    torch.manual_seed(work.seed)
+    place = Place()
+    if (resumed := load_checkpoint(work.scratch, moving)) is not None:
+        place = resumed
+        place.events.append(f"resumed at step {place.step} of {steps}")
+    while place.epoch < pace.epochs and not place.stopped:
+        _one_pass(encoder, head, work, moving, place, steps)
+        _look(encoder, work, moving, place)
+        if work.scratch is not None:
+            save_checkpoint(work.scratch, place, moving)
+    with torch.no_grad():
+        for name, weight in weights.items():
+            weight.copy_(best[name])
+    encoder.body.eval()
+    return place
+
+
+def _groups(encoder: "SentenceEncoder", head: "torch.nn.Linear", pace: Pace) -> list[dict[str, Any]]:
+    """Return what is trained, by learning rate: lower layers learn more slowly (Howard and Ruder, 2018).
+
+    Embeddings stay as they are: they are half of the weights, and a fine-tuning set holds few of their words.
+    """
+    import torch
+
+    stack = next(part for part in encoder.body.modules() if isinstance(part, torch.nn.ModuleList))
+    for parameter in encoder.body.parameters():
+        parameter.requires_grad = False
+    groups: list[dict[str, Any]] = []
+    for depth, layer in enumerate(stack):
+        if depth < pace.frozen_layers:
+            continue
+        rate = pace.learning_rate * pace.layer_decay ** (len(stack) - 1 - depth)
+        matrices = [parameter for parameter in layer.parameters() if parameter.ndim > 1]
+        others = [parameter for parameter in layer.parameters() if parameter.ndim <= 1]
+        groups += [
+            {"params": matrices, "lr": rate, "weight_decay": pace.weight_decay},
+            {"params": others, "lr": rate, "weight_decay": 0.0},
+        ]
+        for parameter in (*matrices, *others):
+            parameter.requires_grad = True
+    tops = list(head.parameters())
+    return [*groups, {"params": tops, "lr": pace.head_learning_rate, "weight_decay": pace.weight_decay}]
+
+
+def _rise_and_fall(steps: int, warmup: float) -> Callable[[int], float]:
+    rising = max(1.0, warmup * steps)
+    return lambda step: min((step + 1) / rising, max(0.0, (steps - step) / max(1.0, steps - rising)))
+
+
+def _one_pass(
+    encoder: "SentenceEncoder", head: "torch.nn.Linear", work: Work, moving: Moving, place: Place, steps: int
+) -> None:
+    """Train on what is left of the pass under way."""
+    encoder.body.train()
+    for batch in batches([len(row) for row in work.rows], work.pace.batch, (work.seed, place.epoch))[place.batch :]:
+        loss = _step(encoder, head, work, moving, place, batch)
+        place.batch += 1
+        place.step += 1
+        place.losses.append(loss)
+        work.progress(place.step, steps, f"epoch {place.epoch + 1}, loss {loss:.3f}{_best_note(place)}")
+        if work.scratch is not None and place.step % CHECKPOINT_STEPS == 0:
+            save_checkpoint(work.scratch, place, moving)
+
+
+def _best_note(place: Place) -> str:
+    return "" if place.best_score is None else f", validation {place.best_score:.3f} at best"
+
+
+def _step(
+    encoder: "SentenceEncoder", head: "torch.nn.Linear", work: Work, moving: Moving, place: Place, batch: Sequence[int]
+) -> float:
+    """Take one step and return its loss. Out of memory, batches go in twice as many parts from then on."""
+    import torch
+
+    while True:
+        try:
+            moving.optimiser.zero_grad(set_to_none=True)
+            loss = sum(_backward(encoder, head, work, part, len(batch)) for part in _parts(batch, place.parts))
+            torch.nn.utils.clip_grad_norm_(list(moving.weights.values()), 1.0)
+            moving.optimiser.step()
+            break
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            _halve(place, len(batch))
+    moving.schedule.step()
+    _into_average(moving, work.pace.average, place.step)
+    return loss
+
+
+def _parts(batch: Sequence[int], n: int) -> Iterator[Sequence[int]]:
+    size = math.ceil(len(batch) / n)
+    return (batch[start : start + size] for start in range(0, len(batch), size))
+
+
+def _backward(
+    encoder: "SentenceEncoder", head: "torch.nn.Linear", work: Work, part: Sequence[int], n_batch: int
+) -> float:
+    """Add a part's share of its batch's gradient, and return its share of the loss."""
+    import torch
+    import torch.nn.functional as F
+
+    ids, mask = encoder.pad([work.rows[place] for place in part])
+    with half_precision(encoder):
+        vectors = encoder.vectors_of(ids, mask)
+    truth = torch.from_numpy(work.targets[part]).to(encoder.device)
+    counts = torch.from_numpy(work.weights[part]).to(encoder.device)
+    each = F.cross_entropy(head(vectors.float()), truth, reduction="none", label_smoothing=work.pace.label_smoothing)
+    loss = (each * counts).sum() / n_batch
+    loss.backward()
+    return float(loss.item())
+
+
+def half_precision(encoder: "SentenceEncoder") -> Any:
+    """Return the context in which matrices are multiplied in bfloat16, where that is quicker; weights stay float32."""
+    import torch
+
+    where = encoder.device.type
+    return torch.autocast(where, dtype=torch.bfloat16, enabled=where == "cuda" or cpu_has_bfloat16())
+
+
+def _halve(place: Place, n_batch: int) -> None:
+    if place.parts >= n_batch:
+        raise ModelError(
+            "memory runs out with one text at a time",
+            where="candidates",
+            fix="lower `max_tokens`, freeze more layers, or tune a smaller encoder",
+        )
+    place.parts *= 2
+    place.events.append(
+        f"out of memory at step {place.step + 1}: went on with batches in {place.parts} parts, their gradients added up"
+    )
+
+
+def _into_average(moving: Moving, decay: float, step: int) -> None:
+    """Move the average towards the weights as they are now; at the beginning it follows more closely."""
+    import torch
+
+    share = 1.0 - min(decay, (1 + step) / (10 + step))
+    with torch.no_grad():
+        torch._foreach_lerp_(
+            list(moving.average.values()), [weight.detach() for weight in moving.weights.values()], share
+        )
+
+
+def _look(encoder: "SentenceEncoder", work: Work, moving: Moving, place: Place) -> None:
+    """Close a pass: measure the averaged weights on validation, keep them where they are the best, say when to stop."""
+    place.epoch += 1
+    place.batch = 0
+    loss = float(np.mean(place.losses))
+    place.losses = []
+    encoder.body.eval()
+    with averaged(moving):
+        found = work.validate()
+    if found is None:
+        place.curve.append(Point(step=place.step, loss=loss))
+        _keep(moving, place)
+        return
+    place.curve.append(Point(step=place.step, loss=loss, validation_loss=found.loss, score=found.score))
+    best = None if place.best_score is None else (place.best_score, -place.best_loss)
+    if best is None or (found.score, -found.loss) > best:
+        place.best_score, place.best_loss, place.since_best = found.score, found.loss, 0
+        _keep(moving, place)
+    else:
+        place.since_best += 1
+    work.watch(place.step, found.score)
+    if 0 < work.pace.patience <= place.since_best and place.epoch < work.pace.epochs:
+        place.stopped = True
+        place.events.append(
+            f"stopped after pass {place.epoch} of {work.pace.epochs}: the last {place.since_best} were no better on "
+            f"validation than step {place.best_step}"
+        )
+
+
+def _keep(moving: Moving, place: Place) -> None:
+    place.best_step = place.step
+    for name, weight in moving.average.items():
+        moving.best[name].copy_(weight)
+
+
+@contextmanager
+def averaged(moving: Moving) -> Iterator[None]:
+    """Put the averaged weights in the place of the trained ones for a while."""
+    import torch
+
+    trained = {name: weight.detach().clone() for name, weight in moving.weights.items()}
+    with torch.no_grad():
+        for name, weight in moving.weights.items():
+            weight.copy_(moving.average[name])
+        try:
+            yield
+        finally:
+            for name, weight in moving.weights.items():
+                weight.copy_(trained[name])
+
+
+def batches(lengths: Sequence[int], size: int, seed: tuple[int, ...]) -> list[list[int]]:
+    """Return places in batches of similar length: sorted within windows of fifty batches, then shuffled."""
+    chance = np.random.default_rng(seed)
+    order = chance.permutation(len(lengths)).tolist()
+    found = []
+    for start in range(0, len(order), size * WINDOW):
+        window = sorted(order[start : start + size * WINDOW], key=lambda place: lengths[place])
+        found += [window[begin : begin + size] for begin in range(0, len(window), size)]
+    return [found[place] for place in chance.permutation(len(found))]

@@ -1,0 +1,145 @@
+"""A training in several processes, one a GPU: torchrun starts them, each does the same training, the first one writes.
+
+`python -m torch.distributed.run … -m lifeloop.training.language.job FOLDER` is one such process. FOLDER holds what it
+trains on as JSON; what it reports comes as lines of JSON from the first process.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from lifeloop import plugins
+from lifeloop.core.errors import ModelError
+from lifeloop.core.progress import Progress
+from lifeloop.training.language.plan import is_first
+from lifeloop.training.trainer import Decided, Materials
+
+HANDED_OVER = tuple(
+    field.name
+    for field in msgspec.structs.fields(Materials)
+    if field.name not in ("settings", "members", "scoring", "watch", "pay")
+)
+"""What a process is given of the materials: all but functions, and what only compositions use."""
+REPORT = "lifeloop: "
+
+
+class Report(Struct, frozen=True, omit_defaults=True):
+    """One line from the first process."""
+
+    progress: tuple[int, int, str] | None = None
+    watched: tuple[int, float] | None = None
+    decided: Decided | None = None
+    error: tuple[str, str, str] | None = None
+    """What, where and what to do."""
+
+
+def is_wanted(materials: Materials) -> bool:
+    """Return whether a training is to be started in several processes: it has several GPUs, and is not one of them."""
+    return "TORCHELASTIC_RUN_ID" not in os.environ and n_wanted(materials.settings.processes) > 1
+
+
+def n_wanted(processes: int) -> int:
+    """Return how many processes train: as many as were asked for, or one a GPU."""
+    if processes:
+        return processes
+    import torch
+
+    return max(1, torch.cuda.device_count())
+
+
+def launch(name: str, materials: Materials, folder: Path, progress: Progress) -> Decided:
+    """Run the adaptation of that name in several processes and return what it decided. Raises ModelError; `Outdone` passes.
+
+    The files are written to `folder` by the first process.
+    """
+    with tempfile.TemporaryDirectory(prefix="lifeloop-") as place:
+        _hand_over(name, materials, folder, Path(place))
+        with _started(Path(place), n_wanted(materials.settings.processes)) as process:
+            assert process.stdout is not None
+            decided, last = None, ""
+            for line in process.stdout:
+                if not line.startswith(REPORT):
+                    last = line.strip() or last
+                    continue
+                report = msgspec.json.decode(line.removeprefix(REPORT), type=Report)
+                if report.error:
+                    what, where, fix = report.error
+                    raise ModelError(what, where=where, fix=fix)
+                if report.progress:
+                    progress(*report.progress)
+                if report.watched:
+                    materials.watch(*report.watched)  # raises where a search gives it up; the group is then ended
+                decided = report.decided or decided
+            process.wait()
+    if decided is None:
+        raise ModelError(f"a training process failed: {last}", where="candidates", fix="write `processes = 1` to see why")
+    return decided
+
+
+def _hand_over(name: str, materials: Materials, folder: Path, place: Path) -> None:
+    given = {key: msgspec.to_builtins(getattr(materials, key), enc_hook=str) for key in HANDED_OVER}
+    settings = msgspec.to_builtins(materials.settings)
+    job = {"adaptation": name, "folder": str(folder), "settings": settings, "materials": given}
+    (place / "job.json").write_text(json.dumps(job))
+
+
+@contextlib.contextmanager
+def _started(place: Path, n: int) -> "Iterator[subprocess.Popen[str]]":
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n}"]
+    process = subprocess.Popen(
+        [*command, "-m", "lifeloop.training.language.job", str(place)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # so that all of them can be ended together
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def work(place: Path) -> None:
+    """Do the training that a folder describes, as one process of its group."""
+    job: dict[str, Any] = json.loads((place / "job.json").read_text())
+    trainer = plugins.get("adaptations", job["adaptation"])
+    given = msgspec.convert(job["materials"] | {"members": [], "settings": None}, Materials, dec_hook=_path)
+    materials = msgspec.structs.replace(
+        given,
+        settings=msgspec.convert(job["settings"], trainer.settings),
+        watch=lambda step, score: _say(Report(watched=(step, score))),
+    )
+    try:
+        decided = trainer.build(
+            materials, Path(job["folder"]), lambda done, total, note: _say(Report(progress=(done, total, note)))
+        )
+    except ModelError as error:
+        _say(Report(error=(error.what, error.where, error.fix)))
+        raise
+    _say(Report(decided=decided))
+
+
+def _path(kind: type, value: Any) -> Any:
+    return Path(value) if kind is Path else value
+
+
+def _say(report: Report) -> None:
+    if is_first():
+        sys.stdout.write(f"{REPORT}{msgspec.json.encode(report).decode()}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    work(Path(sys.argv[1]))
