@@ -14,7 +14,7 @@ import msgspec
 
 from lifeloop import plugins
 from lifeloop.cli.main import COMMANDS, lifeloop
-from lifeloop.core import brief, data_brief
+from lifeloop.core import brief, data_brief, preferences_brief
 from lifeloop.core.evidence import OPERATIONAL
 
 HERE = Path(__file__).parent
@@ -63,6 +63,10 @@ def brief_reference() -> str:
     parts += ["## [data.refine]\n", f"{inspect.getdoc(data_brief.Refine)}\n", _keys(data_brief.Refine, data_brief)]
     for step in (step for step in steps if step.name != "reviewed"):
         parts += [f"## [data.refine.{step.name}]\n", f"{inspect.getdoc(step.type)}\n", _keys(step.type, data_brief)]
+    asked = preferences_brief.PreferencesBrief
+    parts += ["## [preferences]\n", f"{inspect.getdoc(asked)}\n", _keys(asked, preferences_brief)]
+    for name, kind in (("ai", preferences_brief.AiJudge), ("trust", preferences_brief.Trust)):
+        parts += [f"## [preferences.{name}]\n", f"{inspect.getdoc(kind)}\n", _keys(kind, preferences_brief)]
     parts += ["## [candidates.NAME]\n", "Each has a `kind`, or a `parent` and an `adapt`.\n"]
     for name in plugins.names("models"):
         found = plugins.get("models", name)
@@ -115,6 +119,10 @@ def _first_line(module: ModuleType) -> str:
 
 def _keys(kind: type[msgspec.Struct], module: ModuleType) -> str:
     docs, types = _field_docs(kind, module)
+    for base in kind.__mro__[1 : kind.__mro__.index(msgspec.Struct)]:  # settings that several have in common
+        theirs = inspect.getmodule(base)
+        assert theirs is not None
+        docs, types = (found | own for found, own in zip(_field_docs(base, theirs), (docs, types), strict=True))
     fields = msgspec.structs.fields(kind)
     if not fields:
         return "No keys.\n"

@@ -122,13 +122,32 @@ def check_names(brief: Brief, folder: Path = Path()) -> None:
         )
     for name, table in brief.candidates.items():
         _check_candidate(name, table, brief)
-    _check_writer(brief)
+    _check_writer(brief, brief.data.synthesis.model, "data.synthesis.model")
+    _check_preferences(brief)
     check_kinds(brief.data.refine.personal_data)
 
 
-def _check_writer(brief: Brief) -> None:
-    """Check that the model of data.synthesis is a candidate that can write."""
-    name, where = brief.data.synthesis.model, f"{BRIEF_FILE}: data.synthesis.model"
+def _check_preferences(brief: Brief) -> None:
+    """Check that who answers and who judges can write, and that columns are of files."""
+    asked = brief.preferences
+    for key, other in (("judge", "answers"), ("answers", "judge")):
+        if getattr(asked.ai, key) and not getattr(asked.ai, other):
+            what = f"`{key}` without `{other}`: one candidate writes two answers, and one says which is better"
+            raise BriefError(what, where=f"{BRIEF_FILE}: preferences.ai.{other}", fix="name a candidate that writes")
+        _check_writer(brief, getattr(asked.ai, key), f"preferences.ai.{key}")
+    for key in ("rater", "time", "subject", "first"):
+        if getattr(asked, key) and not asked.sources:
+            fix = 'add source = "pairs.jsonl", or remove the key'
+            raise BriefError("a column of no file", where=f"{BRIEF_FILE}: preferences.{key}", fix=fix)
+    if not all(asked.sources):
+        raise BriefError(
+            "an empty name", where=f"{BRIEF_FILE}: preferences.source", fix="name a file, or remove the key"
+        )
+
+
+def _check_writer(brief: Brief, name: str, key: str) -> None:
+    """Check that the candidate that a key names can write."""
+    where = f"{BRIEF_FILE}: {key}"
     if not name:
         return
     kinds = [kind for kind in plugins.names("models") if getattr(plugins.get("models", kind), "writes", False)]

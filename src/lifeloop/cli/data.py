@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from lifeloop.cli import data_export, data_rows, render
+from lifeloop.cli.data_preferences import preferences
 from lifeloop.cli.data_review import review
 from lifeloop.cli.data_select import select
 from lifeloop.cli.progress import Screen
@@ -27,6 +28,7 @@ def command() -> None:
       lifeloop data show tickets.csv:12
       lifeloop data diff 1 2
       lifeloop data export --to exported --format jsonl
+      lifeloop data preferences
     """
 
 
@@ -120,5 +122,5 @@ def card(folder: Path, version: str, as_json: bool) -> None:
         click.echo(str(path))
 
 
-for _inner in (data_rows.diff, data_rows.show, data_export.export, data_export.unmask, review, select):
+for _inner in (data_rows.diff, data_rows.show, data_export.export, data_export.unmask, preferences, review, select):
     command.add_command(_inner)

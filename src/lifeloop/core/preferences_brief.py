@@ -21,8 +21,11 @@ class AiJudge(Struct, frozen=True, forbid_unknown_fields=True):
     constitution: str = "constitution.md"
     """File with the principles, relative to the project."""
     pairs: Count = 100
+    """Training inputs that two answers are compared to."""
     temperature: Annotated[float, Meta(gt=0.0, le=2.0)] = 0.8
+    """Of the answers; the judge has none."""
     max_tokens: Count = 128
+    """Of an answer, and of a verdict: a judge that thinks aloud must come to its end within them."""
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
 
 
@@ -30,18 +33,20 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True):
     """What the guards of alignment hold for suspicious."""
 
     on: bool = True
+    """Without, everything is trusted but what leaks or repeats."""
     min_reliability: Part = 0.6
     """A rater whom overlaps show to be less reliable is set aside."""
     min_overlaps: Count = 5
     """Overlapping pairs from which a rater's reliability is judged."""
     most_of_one: Part = 0.2
-    """Share of the influence that one rater may have; what is above weighs less. With few raters: at least 1/raters."""
+    """Share of the influence that one rater may have; what is above weighs less. With few raters: at least 2/raters."""
     burst_minutes: Annotated[float, Meta(gt=0.0)] = 10.0
     """Window in which a rater (or several together) saying far more than usual is a burst."""
     flips: bool = True
     """Look for pairs whose order a cross-validated model is confident is the wrong one."""
-    most: Part = 0.15
-    """Never set aside more than this share of honest-looking pairs for their order alone."""
+    most: Part = 0.02
+    """Never set aside more than this share of the pairs for their order alone: honest raters differ, and a robust loss
+    allows for the rest."""
     length: bool = True
     """Weigh pairs so that the longer answer is chosen as often as the shorter one, where length alone is rewarded."""
     reviewed: str = ""
@@ -54,8 +59,9 @@ class PreferencesBrief(Struct, frozen=True, forbid_unknown_fields=True):
     source: str | tuple[str, ...] = ()
     """Files of pairs, as data.source has them."""
     format: str = "preference"
-    """preference (TRL, HH-RLHF, UltraFeedback-like records with prompt, chosen, rejected), or another source format
-    whose rows have the columns `chosen` and `rejected`."""
+    """preference: JSON records as TRL, HH-RLHF and UltraFeedback have them (prompt, chosen, rejected), and tables by
+    their ending. Or another format of data.format, with the columns `chosen` and `rejected`, or `completion` and
+    `label` (true or false) for answers rated on their own."""
     rater: str = ""
     """Column that says who preferred."""
     time: str = ""

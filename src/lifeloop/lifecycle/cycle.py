@@ -18,10 +18,14 @@ from lifeloop.core.data import Dataset
 from lifeloop.core.errors import StoreError
 from lifeloop.core.evidence import Leaderboard, Verdict
 from lifeloop.core.planning import Plan
+from lifeloop.core.preferences import Preferences
+from lifeloop.lifecycle import corpora
 from lifeloop.lifecycle.experiment import experiment
 from lifeloop.lifecycle.gate import judge_challenger, release_challenger, verdict_row
+from lifeloop.lifecycle.preferences import preferences_fingerprint, trusted_preferences
 from lifeloop.lifecycle.refined import reading_of, refined_dataset
 from lifeloop.lifecycle.runner import Done, Runner, Tell
+from lifeloop.lifecycle.teaching import wants_preferences
 from lifeloop.machine import calibrate
 from lifeloop.project import Project
 from lifeloop.stages import collect, make, plan
@@ -63,7 +67,9 @@ def run_cycle(project: Project, tell: Tell, clock: Callable[[], float], *, learn
         runner = Runner(ledger, vault, row.number, tell, clock)
         dataset = refined_dataset(project, runner, row, _source(vault, row))
         expected = planned(project, runner, dataset)
-        leaderboard, candidates = experiment(project, runner, dataset, expected.value)
+        aligned = any(wants_preferences(table) for table in project.brief.candidates.values())
+        preferences = trusted_preferences(project, runner, row, dataset) if aligned else None
+        leaderboard, candidates = experiment(project, runner, dataset, expected.value, preferences)
         verdict = judge_challenger(project, runner, dataset, leaderboard, candidates)
         ledger.add_verdict(verdict_row(verdict, clock))
         released = release_challenger(project, runner, verdict, leaderboard, clock)
@@ -116,6 +122,22 @@ def build_dataset(project: Project, tell: Tell, clock: Callable[[], float]) -> B
         return Built(row.number, dataset.id, dataset.value, dataset.fresh)
 
 
+def build_preferences(
+    project: Project, tell: Tell, clock: Callable[[], float]
+) -> tuple[CycleRow, Done[Preferences] | None]:
+    """Return the cycle that is next and the preferences that it would align to, None where there are none.
+
+    Collects and refines for that, asks the brief's judge, and tries no candidate. Raises LifeloopError; what was
+    completed is kept.
+    """
+    with contextlib.closing(project.open_ledger()) as ledger, only_run(project.state):
+        vault = project.open_vault()
+        row = _cycle(project, ledger, vault, clock, learn_now=False)
+        runner = Runner(ledger, vault, row.number, tell, clock)
+        dataset = refined_dataset(project, runner, row, _source(vault, row))
+        return row, trusted_preferences(project, runner, row, dataset)
+
+
 def planned(project: Project, runner: Runner, dataset: Done[Dataset]) -> Done[Plan]:
     """Return the plan for a dataset, made once, so that a report can hold what came against what was expected."""
     brief = project.brief
@@ -145,7 +167,8 @@ def _cycle(project: Project, ledger: Ledger, vault: Vault, clock: Callable[[], f
     known = last.feedback_until if last else 0
     finished = last is not None and any(verdict.cycle == last.number for verdict in ledger.verdicts())
     until = _feedback_until(project, ledger, known, learn_now=learn_now) if finished else known
-    inputs = content_id([msgspec.to_builtins(project.brief), source.prompts, source.source, until])
+    beside = [found for found in (preferences_fingerprint(project), corpora.fingerprint(project)) if found]
+    inputs = content_id([msgspec.to_builtins(project.brief), source.prompts, source.source, until, *beside])
     if last is not None and last.inputs == inputs:
         return last
     row = CycleRow(

@@ -37,16 +37,16 @@ def _of_part(vault: Vault, part: DatasetPart, reason: str) -> pl.DataFrame:
     table = fates.join(rows, on="row", how="inner", maintain_order="left")
     return table.select(
         "key",
-        _plain("input").alias("text"),
+        plain("input").alias("text"),
         pl.col("reference").alias("label"),
         pl.lit("").alias("keep"),
         "reason",
-        _plain("detail"),
+        plain("detail"),
         "source",
     )
 
 
-def _plain(column: str) -> pl.Expr:
+def plain(column: str) -> pl.Expr:
     """Return a column of which a spreadsheet takes no cell for a formula; rows are matched by `key`, not by it."""
     formula = pl.col(column).str.contains(r"^[=+\-@\t\r]")
     return pl.when(formula).then(pl.format("'{}", column)).otherwise(column).alias(column)

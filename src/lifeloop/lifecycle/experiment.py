@@ -31,7 +31,7 @@ from lifeloop.project import Project, baseline_name, directions, prompt_of
 from lifeloop.stages import adapt, explore, make, race
 from lifeloop.store.responses import Responses
 
-STAGES = ("synthesise", "explore", "adapt")
+STAGES = ("synthesise", "judge", "explore", "adapt")
 """The stages that the budget of minutes is held against: the gate's trials must come to an end."""
 SCRATCH = "training"
 """Folder of the project's state where training keeps checkpoints."""

@@ -18,8 +18,7 @@ from msgspec import Struct
 from lifeloop.core.errors import BriefError
 from lifeloop.core.evidence import Direction
 from lifeloop.metrics.metric_kind import Surroundings, key_of
-from lifeloop.models.python_file import defined, parsed, place_in, run
-from lifeloop.models.python_file import said as _said
+from lifeloop.models.python_file import defined, in_a_line, parsed, place_in, run
 from lifeloop.tasks.classify import first
 from lifeloop.tasks.task import Floats, Metric, Scope, Scored
 
@@ -108,7 +107,7 @@ def _load(folder: Path, source: str, function: str, where: str) -> Function:
             module = importlib.import_module(source)
     except (Exception, SystemExit) as error:  # whatever somebody's module does when it is run
         place = place_in(error, source)
-        raise BriefError(f"cannot be loaded: {_said(error)}", where=place or where, fix="mend the file") from None
+        raise BriefError(f"cannot be loaded: {in_a_line(error)}", where=place or where, fix="mend the file") from None
     found = getattr(module, function, None)
     if not callable(found):
         raise BriefError(f"{source} has no function {function!r}", where=where, fix="write it, or mend the name")
@@ -132,7 +131,7 @@ def _value(function: Function, item: Scored, settings: Settings, failed: float, 
         said = function(item.example.input, item.reference, item.answer.output, item.prediction)
     except (Exception, SystemExit) as error:  # whatever somebody's function does
         raise BriefError(
-            f"the function fails on example {item.example.id}: {_said(error)}",
+            f"the function fails on example {item.example.id}: {in_a_line(error)}",
             where=place_in(error, source) or source,
             fix="mend the function; return None where it has nothing to say",
         ) from None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gguf import GGUFWriter
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-QUANTISATIONS = ("q8_0", "f16", "f32")
+QUANTISATIONS = ("q8_0", "f16", "bf16", "f32")
 ARCHITECTURES = ("llama", "qwen2")
 _BLOCK = 32
 """Weights that share a scale in q8_0: rows of another length are written as f16."""
@@ -70,7 +70,12 @@ def write_gguf(
 def _add_hyperparameters(writer: "GGUFWriter", config: Any, quantisation: str) -> None:
     from gguf import GGML_QUANT_VERSION, LlamaFileType
 
-    types = {"q8_0": LlamaFileType.MOSTLY_Q8_0, "f16": LlamaFileType.MOSTLY_F16, "f32": LlamaFileType.ALL_F32}
+    types = {
+        "q8_0": LlamaFileType.MOSTLY_Q8_0,
+        "f16": LlamaFileType.MOSTLY_F16,
+        "bf16": LlamaFileType.MOSTLY_BF16,
+        "f32": LlamaFileType.ALL_F32,
+    }
     writer.add_type("model")
     writer.add_file_type(types[quantisation])
     writer.add_quantization_version(GGML_QUANT_VERSION)

@@ -4,7 +4,10 @@ Opens what a setting or a candidate's folder names as a transformers model with 
 Weights are safetensors or GGUF and nothing else. Knows nothing of prompts or of training.
 """
 
+import contextlib
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +24,7 @@ LANGUAGE = "language"
 GGUF = "model.gguf"
 """The same model, for llama.cpp."""
 ADAPTER = "adapter"
-"""Folder of a PEFT adapter (a soft prompt, or LoRA that was not merged), over `language/` or over the setting's model."""
+"""Folder of a PEFT adapter (a soft prompt, or LoRA that was not merged), over `language/` or the setting's model."""
 
 
 def open_language(
@@ -34,7 +37,7 @@ def open_language(
     multiplies it natively, else float32; training that keeps its weights in float32 asks for "float32". An adapter is
     left to the caller. Raises ModelError.
     """
-    _require(where)
+    require(where)
     number = dtype_named(dtype, device_named("auto", where), where)
     place = tuned / LANGUAGE if tuned is not None and (tuned / LANGUAGE).is_dir() else find_language(model, where)
     try:
@@ -50,7 +53,7 @@ def open_language(
 
 def open_tokenizer(model: str, tuned: Path | None, where: str) -> "PreTrainedTokenizerBase":
     """Return the tokenizer that `open_language` returns, without the weights. Raises ModelError."""
-    _require(where)
+    require(where)
     place = tuned / LANGUAGE if tuned is not None and (tuned / LANGUAGE).is_dir() else find_language(model, where)
     return _gguf_tokenizer(place) if place.is_file() else _folder_tokenizer(place)
 
@@ -72,13 +75,33 @@ def save_language(
         gguf_writing.write_gguf(model, tokenizer, folder / GGUF, quantisation)
 
 
-def _require(where: str) -> None:
+def carry_language(parent: Path | None, folder: Path) -> None:
+    """Put the language model that training made of a parent into its child's folder, where only the asking changes."""
+    for name in (LANGUAGE, GGUF, ADAPTER):
+        made = parent / name if parent is not None else None
+        if made is not None and made.is_dir():
+            shutil.copytree(made, folder / name, copy_function=_link)
+        elif made is not None and made.exists():
+            _link(made, folder / name)
+
+
+def _link(source: Path | str, target: Path | str) -> None:
+    """Give a file a second name, which costs no space, or copy it where that crosses file systems."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def require(where: str) -> None:
+    """Raise ModelError where a library that opens language models is missing."""
     # Threads that wait for each other by spinning take twice the time on a machine that is a little busy. Read by the
     # library once, when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         import accelerate  # noqa: F401 - transformers wants it to read GGUF
         import gguf  # noqa: F401
+        import torch  # noqa: F401
         import transformers
     except ModuleNotFoundError as error:
         raise ModelError(f"{error.name} is not installed", where=where, fix="pip install 'lifeloop[train]'") from None
@@ -95,8 +118,26 @@ def _from_folder(place: Path, number: "torch.dtype") -> tuple["PreTrainedModel",
 def _from_gguf(file: Path, number: "torch.dtype") -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
     from transformers import AutoModelForCausalLM
 
-    read = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=number, local_files_only=True)
+    with _no_bars():
+        read = AutoModelForCausalLM.from_pretrained(
+            file.parent, gguf_file=file.name, dtype=number, local_files_only=True
+        )
     return _without_its_past(read, number).eval(), _gguf_tokenizer(file)
+
+
+@contextlib.contextmanager
+def _no_bars() -> Iterator[None]:
+    """Keep the bar that transformers draws while it reads a GGUF file, whatever it was told, off the terminal."""
+    from functools import partial
+
+    from transformers import modeling_gguf_pytorch_utils as reading
+
+    drawn = reading.tqdm
+    reading.tqdm = partial(drawn, disable=True)
+    try:
+        yield
+    finally:
+        reading.tqdm = drawn
 
 
 def _without_its_past(read: "PreTrainedModel", number: "torch.dtype") -> "PreTrainedModel":

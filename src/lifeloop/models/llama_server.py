@@ -15,6 +15,7 @@ import msgspec
 
 from lifeloop.core.candidates import Answer, Message
 from lifeloop.core.errors import ModelError
+from lifeloop.models import turn_tokens
 
 
 class LlamaServer:
@@ -57,12 +58,10 @@ class LlamaServer:
 
     def without_markers(self, text: str) -> str:
         """Return the text with a zero-width space in every marker such as end-of-turn, so that it is but words."""
-        plain, read = self.tokens(text), self.tokens(text, special=True)
-        for token in set(read) - set(plain) if read != plain else ():
-            written = str(self._post("/detokenize", {"tokens": [token]})["content"])
-            if self.tokens(written) != [token] and self.tokens(written, special=True) == [token]:
-                text = text.replace(written, f"{written[0]}\u200b{written[1:]}")
-        return text
+        return turn_tokens.without_markers(text, self.tokens, self._written)
+
+    def _written(self, token: int) -> str:
+        return str(self._post("/detokenize", {"tokens": [token]})["content"])
 
     def template(self, messages: Sequence[Message]) -> str:
         """Return messages in the model's own chat template, up to where its turn begins."""
@@ -77,7 +76,10 @@ class LlamaServer:
         self._complete({"prompt": list(head), "max_tokens": 1, "temperature": 0.0})
 
     def next_token(self, prompt: Sequence[int], allowed: Sequence[int]) -> dict[int, float]:
-        """Return the probability of each allowed next token, normalised among themselves."""
+        """Return the probability of each allowed next token, normalised among themselves.
+
+        Raises ModelError where the likeliest one is a part of a character, of which llama.cpp tells nothing.
+        """
         answer = self._complete(
             {
                 "prompt": list(prompt),
@@ -91,7 +93,11 @@ class LlamaServer:
                 "post_sampling_probs": True,
             }
         )
-        top = answer["choices"][0]["logprobs"]["content"][0]["top_probs"]
+        told = answer["choices"][0]["logprobs"]
+        if not told:
+            what = "llama.cpp gives no probabilities where a label parts from another within a character"
+            raise ModelError(what, fix='use kind = "transformers", or labels in other letters')
+        top = told["content"][0]["top_probs"]
         found = {entry["id"]: entry["prob"] for entry in top}
         return {token: max(found.get(token, 0.0), 1e-12) for token in allowed}
 

@@ -17,20 +17,20 @@ from lifeloop import plugins
 from lifeloop.core.candidates import Answer, Candidate, Contract, Estimate, Machine, Message, Request
 from lifeloop.core.data import Profile
 from lifeloop.core.errors import LifeloopError, ModelError
-from lifeloop.models import prompting, scoring
+from lifeloop.models import prompting, scoring, turn_tokens
+from lifeloop.models.language_files import GGUF
 from lifeloop.models.llama_server import LlamaServer
 from lifeloop.models.model import Model, Writing
 from lifeloop.models.weights import find_gguf
 
 FILE = "shots.json"
-MARK = "\u27e6input\u27e7"
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Which model, which prompt, how it decodes."""
 
     model: str
-    """Path of a GGUF file, "package:NAME" or "hub:ORG/NAME"."""
+    """Path of a GGUF file, "package:NAME" or "hub:ORG/NAME". What training made of it comes before it."""
     prompt: str = ""
     """Folder under prompts/; without one, the task's own instructions serve."""
     shots: int = 0
@@ -76,13 +76,11 @@ class LlamaCpp:
 
     def prompted(self, candidate: Candidate, folder: Path) -> "LlamaCpp":
         """Return the same weights under another candidate's prompt and shots. Closing either frees both."""
-        return LlamaCpp(candidate, _learned(folder), self._server, self._lock)
+        return LlamaCpp(candidate, learned_in(folder), self._server, self._lock)
 
     def _end_of_turn(self) -> list[int]:
         """Return the token that ends the model's turn, which keeps one label from being the beginning of another."""
-        turns = [Message("user", "x"), Message("assistant", MARK), Message("user", "x")]
-        after = self._server.template(turns).partition(MARK)[2]
-        return self._server.tokens(after, special=True)[:1]
+        return turn_tokens.end_of_turn(self._server.tokens, self._server.template)
 
     def answer(self, requests: Sequence[Request]) -> list[Answer]:
         """Return answers, one after the other."""
@@ -117,16 +115,9 @@ class LlamaCpp:
         return chances, len(base)
 
     def _parts(self, request: Request) -> tuple[list[int], list[int], list[int]]:
-        """Return the tokens before, of and after the user's own words.
-
-        The words are tokenised apart and without special tokens, so that no input can end its own turn.
-        """
+        """Return the tokens before, of and after the user's own words, which cannot end their own turn."""
         turns = self._messages(request)
-        marked = [*turns[:-1], Message(turns[-1].role, MARK)]
-        before, _, after = self._server.template(marked).partition(MARK)
-        head = self._server.tokens(before, special=True)
-        tail = self._server.tokens(f"{after}{self._settings.cue}", special=True)
-        return head, self._server.tokens(turns[-1].content), tail
+        return turn_tokens.parts(self._server.tokens, self._server.template, turns, self._settings.cue)
 
     def _messages(self, request: Request) -> list[Message]:
         cue = f"{self._settings.cue} " if self._contract.choices else ""
@@ -211,8 +202,8 @@ class LlamaCppKind:
         settings = msgspec.convert(candidate.settings, Settings)
         where = f"candidates.{candidate.name}.model"
         threads = settings.threads or max(1, (os.cpu_count() or 2) - 1)
-        server = LlamaServer(find_gguf(settings.model, where), settings.context, threads, where)
-        return LlamaCpp(candidate, _learned(folder), server, threading.Lock())
+        server = LlamaServer(_weights(settings, folder, where), settings.context, threads, where)
+        return LlamaCpp(candidate, learned_in(folder), server, threading.Lock())
 
     def estimate(self, settings: Settings, profile: Profile, machine: Machine) -> Estimate:
         """Return the weights' size, and the time to read an input: two operations a parameter and token.
@@ -251,8 +242,16 @@ def _chat_body(turns: Sequence[Message], max_tokens: int, schema: dict[str, Any]
     return body
 
 
-def _learned(folder: Path | None) -> Learned:
-    return msgspec.json.decode((folder / FILE).read_bytes(), type=Learned) if folder else Learned()
+def _weights(settings: Settings, folder: Path | None, where: str) -> Path:
+    """Return the GGUF file that training made, or else the one that the setting names."""
+    tuned = folder / GGUF if folder is not None else None
+    return tuned if tuned is not None and tuned.exists() else find_gguf(settings.model, where)
+
+
+def learned_in(folder: Path | None) -> Learned:
+    """Return what training decided; no shots and no prior where it left nothing."""
+    file = folder / FILE if folder is not None else None
+    return msgspec.json.decode(file.read_bytes(), type=Learned) if file is not None and file.exists() else Learned()
 
 
 KIND = LlamaCppKind()

@@ -52,7 +52,7 @@ def run(text: bytes, path: str, source: str) -> ModuleType:
     return module
 
 
-def said(error: BaseException) -> str:
+def in_a_line(error: BaseException) -> str:
     """Return an error as Python would say it, in a line."""
     return traceback.format_exception_only(error)[-1].strip()
 

@@ -19,6 +19,7 @@ from lifeloop.core.data import Profile
 from lifeloop.core.errors import BriefError
 from lifeloop.models import encoder, features
 from lifeloop.models.model import Model, ModelKind, whole
+from lifeloop.models.project_files import files_of
 
 KINDS: dict[str, ModelKind] = {"features": features.KIND, "encoder": encoder.KIND}
 """What knows the probability of every label, and so can be a part."""
@@ -146,6 +147,21 @@ class RouterKind:
     settings = Settings
     tasks = ("classify",)
     version = f"1-{features.KIND.version}-{encoder.KIND.version}"
+
+    def columns(self, settings: Settings) -> tuple[str, ...]:
+        """Return the columns of data.slices that its parts read."""
+        parts = [part_settings(table, "candidates")[1] for table in (settings.router, settings.specialist)]
+        return tuple(name for part in parts if isinstance(part, features.Settings) for name in part.columns)
+
+    def files(self, settings: Settings) -> dict[str, str]:
+        """Return the files of the project that its parts' settings name."""
+        tables = {"router": settings.router, "specialist": settings.specialist}
+        parts = {name: part_settings(table, f"candidates.{name}") for name, table in tables.items()}
+        return {
+            f"{name}.{key}": file
+            for name, (kind, settings) in parts.items()
+            for key, file in files_of(kind, settings).items()
+        }
 
     def load(self, candidate: Candidate, folder: Path | None, members: Sequence[Model]) -> Model:
         """Return the router with its specialists, each loaded by its kind."""

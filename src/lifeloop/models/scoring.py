@@ -6,10 +6,14 @@ probabilities; knows nothing of the engine behind it.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 NextToken = Callable[[tuple[int, ...], tuple[int, ...]], dict[int, float]]
 """(tokens so far, allowed next tokens) to the probability of each, summing to 1."""
+
+
+Look = tuple[tuple[int, ...], tuple[int, ...]]
+"""Tokens so far, and the next tokens whose probabilities are wanted."""
 
 
 def label_probabilities(sequences: Sequence[tuple[int, ...]], next_token: NextToken) -> list[float]:
@@ -18,6 +22,35 @@ def label_probabilities(sequences: Sequence[tuple[int, ...]], next_token: NextTo
     No sequence may be the beginning of another (end each with the end-of-turn token). The walk stops when no branch
     that is still open can hold a likelier label; labels in such a branch share its probability evenly.
     """
+    return label_probabilities_of(sequences, 1, lambda looks: [next_token(*look) for _, look in looks])[0]
+
+
+def label_probabilities_of(
+    sequences: Sequence[tuple[int, ...]],
+    n: int,
+    next_tokens: Callable[[list[tuple[int, Look]]], list[dict[int, float]]],
+) -> list[list[float]]:
+    """Return the same for `n` inputs whose walks go side by side: each asks for at most one look a round.
+
+    `next_tokens` answers a round's looks, each with the place of its input.
+    """
+    found: dict[int, list[float]] = {}
+    walks = [_walk(sequences) for _ in range(n)]
+    answers: list[tuple[int, dict[int, float] | None]] = [(place, None) for place in range(n)]
+    while answers:
+        looks: list[tuple[int, Look]] = []
+        for place, chances in answers:
+            try:
+                looks.append((place, next(walks[place]) if chances is None else walks[place].send(chances)))
+            except StopIteration as done:
+                found[place] = done.value
+        chances_of = next_tokens(looks) if looks else []
+        answers = [(place, chances) for (place, _), chances in zip(looks, chances_of, strict=True)]
+    return [found[place] for place in range(n)]
+
+
+def _walk(sequences: Sequence[tuple[int, ...]]) -> Generator[Look, dict[int, float], list[float]]:
+    """Yield looks at the next token, take its probabilities, and return those of the labels."""
     branches: list[tuple[float, tuple[int, ...], list[int]]] = [(1.0, (), list(range(len(sequences))))]
     while True:
         best = max(branches, key=lambda branch: branch[0])
@@ -30,7 +63,7 @@ def label_probabilities(sequences: Sequence[tuple[int, ...]], next_token: NextTo
         parts: dict[int, list[int]] = {}
         for index in members:
             parts.setdefault(sequences[index][len(prefix)], []).append(index)
-        chances = next_token(prefix, tuple(parts))
+        chances = yield prefix, tuple(parts)
         branches += [(mass * chances[token], (*prefix, token), group) for token, group in parts.items()]
     result = [0.0] * len(sequences)
     for mass, _, members in branches:

@@ -6,11 +6,11 @@ place and a confidence. Texts longer than the encoder reads are read in overlapp
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from lifeloop.core.candidates import Answer, Candidate, Estimate, Machine, Request
 from lifeloop.core.data import Profile
@@ -30,47 +30,53 @@ if TYPE_CHECKING:
 HEAD, DECISIONS = "tagger.safetensors", "tagger.json"
 """Beside the folder TUNED, which holds the encoder."""
 
+Count = Annotated[int, Meta(ge=1)]
+Whole = Annotated[int, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0.0, lt=1.0)]
+NotNegative = Annotated[float, Meta(ge=0.0)]
+Positive = Annotated[float, Meta(gt=0.0)]
+
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Which encoder, what its head sees, and how it is trained."""
 
     model: str
     """Folder with model.safetensors (a tuned candidate's too), "package:NAME" or "hub:ORG/NAME"."""
-    max_tokens: int = 128
+    max_tokens: Count = 128
     """Tokens read at once; longer texts are read in overlapping windows."""
     words: Literal["auto", "spaces", "marks"] = "auto"
-    """Where texts fall into words: at spaces, or at marks too. "auto": at spaces if training's entities all end there."""
+    """Where words end: at spaces, or at marks too. "auto": at spaces if the entities of training all end there."""
     crf: bool = True
     """Score each tag after the one before it, by a linear chain."""
     shapes: bool = True
     """Tell the encoder and the head of capitals, digits and marks."""
     characters: bool = True
     """Read the characters of each word as they are written."""
-    context: int = 0
+    context: Whole = 0
     """Width of a recurrent layer between words and tags, each way; 0 for none."""
-    dropout: float = 0.3
+    dropout: Share = 0.3
     """Share of what the head sees that each training step hides."""
-    epochs: int = 12
-    batch: int = 16
+    epochs: Count = 12
+    batch: Count = 16
     """Texts a training step."""
-    learning_rate: float = 1e-4
-    head_learning_rate: float = 2e-3
-    warmup: float = 0.1
+    learning_rate: NotNegative = 1e-4
+    head_learning_rate: NotNegative = 2e-3
+    warmup: Share = 0.1
     """Share of the steps over which the learning rate rises."""
-    weight_decay: float = 0.01
-    frozen_layers: int = 0
+    weight_decay: NotNegative = 0.01
+    frozen_layers: Whole = 0
     """Layers from the bottom that stay as they are; word vectors always do."""
-    entity_weight: float = 1.0
+    entity_weight: Positive = 1.0
     """How much dearer it is to miss a word of an entity than to see one where there is none."""
-    patience: int = 4
+    patience: Whole = 4
     """Passes without a better validation F1 before training stops; 0 never stops it."""
-    averaged: float = 0.99
+    average: Share = 0.99
     """Decay of the moving average of the weights, which is what is kept; 0 keeps the last."""
-    hidden: float = 0.1
+    hidden: Share = 0.1
     """Share of the words that training hides from the encoder, so that it goes by what is around them."""
-    swapped: float = 0.2
+    swapped: Share = 0.2
     """Share of the entities that training replaces by another of their type."""
-    lowered: float = 0.05
+    lowered: Share = 0.05
     """Share of the texts that training lower-cases."""
 
 
@@ -102,15 +108,15 @@ class Tagger:
         """Return the entities of each text as JSON, as sure as the whole list is likely to be right."""
         texts = [request.text for request in requests]
         readings = read(texts, self._tokeniser, self._decisions.split, self._max_tokens)
-        scores = word_scores(self._network, self._tokeniser, readings)
-        return [self._one(*found) for found in zip(texts, readings, scores, strict=True)]
+        raw = word_scores(self._network, self._tokeniser, readings)
+        scores, chain = tempered(raw, self._chain, self._decisions)
+        paths = best_tags(scores, chain)
+        return [self._one(*found, chain) for found in zip(texts, readings, scores, paths, strict=True)]
 
-    def _one(self, text: str, reading: Reading, scores: Scores) -> Answer:
+    def _one(self, text: str, reading: Reading, scores: Scores, path: Sequence[int], chain: Chain) -> Answer:
         tokens = sum(row.n_tokens for row in reading.rows)
         if not reading.words:
             return Answer(output="[]", confidence=1.0)
-        scores, chain = tempered(scores, self._chain, self._decisions)
-        path = best_tags(scores, chain)
         tags = self._network.design.tags
         known = sums(scores, chain)
         entities = []
@@ -131,12 +137,12 @@ class Tagger:
         """Nothing to free but memory."""
 
 
-def tempered(scores: Scores, chain: Chain, decisions: Decisions) -> tuple[Scores, Chain]:
+def tempered(texts: Sequence[Scores], chain: Chain, decisions: Decisions) -> tuple[list[Scores], Chain]:
     """Return scores (n_words, n_tags) and chain as they are decoded: the bias taken off, the temperature divided by."""
-    moved = scores.copy()
-    moved[:, 0] -= decisions.outside_bias
-    heat = decisions.temperature
-    return moved / heat, Chain(chain.start / heat, chain.after / heat, chain.stop / heat)
+    heat, bias = decisions.temperature, np.zeros(len(chain.start))
+    bias[0] = decisions.outside_bias  # the place of "no entity" among the tags
+    linked = Chain(chain.start / heat, chain.after / heat, chain.stop / heat)
+    return [(scores - bias) / heat for scores in texts], linked
 
 
 def save_tagger(folder: Path, network: "Network", decisions: Decisions) -> None:

@@ -1,5 +1,6 @@
-"""Entities as one tag a word and back: B-TYPE begins one, I-TYPE goes on with it, O is outside (Ramshaw and Marcus, 1995).
+"""Entities as one tag a word and back: B-TYPE begins one, I-TYPE goes on with it, O is outside.
 
+After Ramshaw and Marcus (1995), in the form that the CoNLL tasks gave it.
 Takes the places of words and entities, gives tags; takes any tags, gives entities, after mending what no entities can
 be written as. Knows nothing of models.
 """

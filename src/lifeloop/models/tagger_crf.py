@@ -5,7 +5,8 @@ probabilities by Viterbi's and the forward-backward algorithm. Knows nothing of 
 with gradients in `tagger_network`.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from msgspec import Struct
@@ -42,21 +43,53 @@ def independent(n_tags: int) -> Chain:
     return Chain(np.zeros(n_tags), np.zeros((n_tags, n_tags)), np.zeros(n_tags))
 
 
-def best_tags(scores: Scores, chain: Chain) -> list[int]:
-    """Return the places of the likeliest tags of one sequence; `scores` is (n_words, n_tags)."""
-    if len(scores) == 0:
-        return []
-    reached = chain.start + scores[0]
-    came_from = np.zeros(scores.shape, dtype=np.intp)
-    every = np.arange(scores.shape[1])
-    for place in range(1, len(scores)):
-        ways = reached[:, None] + chain.after
-        came_from[place] = ways.argmax(axis=0)
-        reached = ways[came_from[place], every] + scores[place]
-    path = [int((reached + chain.stop).argmax())]
-    for place in range(len(scores) - 1, 0, -1):
-        path.append(int(came_from[place, path[-1]]))
-    return path[::-1]
+def best_tags(texts: Sequence[Scores], chain: Chain) -> list[list[int]]:
+    """Return the places of the likeliest tags of each text (n_words, n_tags), by Viterbi over all texts at once."""
+    found: list[list[int]] = [[] for _ in texts]
+    for group, scores, n_on in _abreast(texts):
+        reached = chain.start + scores[0]
+        came_from = np.zeros(scores.shape, dtype=np.int32)
+        for word in range(1, len(scores)):
+            n = n_on[word]
+            ways = reached[:n, :, None] + chain.after
+            came_from[word, :n] = ways.argmax(axis=1)
+            reached[:n] = ways.max(axis=1) + scores[word, :n]
+        for row, text in enumerate(group):
+            path = [int((reached[row] + chain.stop).argmax())]
+            for word in range(len(texts[text]) - 1, 0, -1):
+                path.append(int(came_from[word, row, path[-1]]))
+            found[text] = path[::-1]
+    return found
+
+
+def totals(texts: Sequence[Scores], chain: Chain) -> Scores:
+    """Return the logarithm of the sum over all tags of each text: (n_texts,); 0 for one without words."""
+    found = np.zeros(len(texts))
+    for group, scores, n_on in _abreast(texts):
+        reached = chain.start + scores[0]
+        for word in range(1, len(scores)):
+            n = n_on[word]
+            reached[:n] = np.logaddexp.reduce(reached[:n, :, None] + chain.after, axis=1) + scores[word, :n]
+        found[group] = np.logaddexp.reduce(reached + chain.stop, axis=1)
+    return found
+
+
+def _abreast(texts: Sequence[Scores]) -> Iterator[tuple[list[int], Scores, list[int]]]:
+    """Yield groups of texts, none twice as long as another: which, longest first; their scores; how many go on.
+
+    Scores are (longest, n_texts, n_tags); of each word's place, the first so many texts have one.
+    """
+    waiting = sorted((place for place, own in enumerate(texts) if len(own)), key=lambda place: -len(texts[place]))
+    while waiting:
+        longest = len(texts[waiting[0]])
+        group = [place for place in waiting if 2 * len(texts[place]) >= longest]
+        waiting = waiting[len(group) :]
+        scores = np.zeros((longest, len(group), texts[group[0]].shape[1]))
+        for row, place in enumerate(group):
+            scores[: len(texts[place]), row] = texts[place]
+        lengths = np.array([len(texts[place]) for place in group])
+        n_on = (lengths > np.arange(longest)[:, None]).sum(axis=1)
+        yield group, scores, n_on.tolist()
 
 
 class Sums(Struct, frozen=True):
@@ -93,7 +126,7 @@ def probability(found: Found, tags: Sequence[str], scores: Scores, chain: Chain,
     places = [begin] + [inside] * (found.end - found.first - 1)
     steps = sum(
         chain.after[one, other] + scores[word, other]
-        for word, (one, other) in enumerate(zip(places, places[1:], strict=False), start=found.first + 1)
+        for word, (one, other) in enumerate(itertools.pairwise(places), start=found.first + 1)
     )
     way = known.before[found.first, begin] + steps
     if found.end == len(scores):

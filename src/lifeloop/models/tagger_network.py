@@ -66,7 +66,8 @@ class Network(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Return the score of every tag for every word: (n, w, n_tags)."""
         device = self.score.weight.device
-        words = torch.from_numpy(batch.average).to(device) @ self._states(batch, device)
+        states = self._states(batch, device)
+        words = torch.from_numpy(batch.average).to(device, states.dtype) @ states
         parts = [words]
         if self.design.shapes:
             parts += [

@@ -3,6 +3,7 @@
 Takes the number of tokens of each word, gives ranges of words. Knows nothing of texts and encoders.
 """
 
+import itertools
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -18,7 +19,7 @@ class Window(Struct, frozen=True):
     owned_end: int
 
 
-def windows(tokens: Sequence[int], room: int, overlap: float = 0.25) -> list[Window]:
+def windows(tokens: Sequence[int], room: int, overlap: float = 0.125) -> list[Window]:
     """Return windows of at most `room` tokens that together own every word once, in order.
 
     `tokens` are those of each word; a word of more than `room` has a window of its own. Neighbours share up to
@@ -35,10 +36,10 @@ def windows(tokens: Sequence[int], room: int, overlap: float = 0.25) -> list[Win
         ranges.append((first, end))
         if end == len(tokens):
             break
-        first, shared = end, 0
-        while first - 1 > ranges[-1][0] and shared + tokens[first - 1] <= overlap * room:
+        spare = min(overlap * room, room - tokens[end])  # so that the next window gets a word further
+        before, first = first, end
+        while first - 1 > before and sum(tokens[first - 1 : end]) <= spare:
             first -= 1
-            shared += tokens[first]
-    cuts = [(before[1] + after[0] + 1) // 2 for before, after in zip(ranges, ranges[1:], strict=False)]
+    cuts = [(before[1] + after[0] + 1) // 2 for before, after in itertools.pairwise(ranges)]
     owned = zip([0, *cuts], [*cuts, len(tokens)], strict=True)
     return [Window(*whole, *part) for whole, part in zip(ranges, owned, strict=True)] if ranges else []

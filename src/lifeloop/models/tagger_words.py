@@ -43,18 +43,19 @@ def _shape(word: str) -> str:
         return "@name" if word[0] == "@" else "#tag"
     if word.startswith(("http://", "https://", "www.")):
         return "link"
-    letters = [letter for letter in word if letter.isalpha()]
-    if not letters:
-        return "digits" if any(letter.isdigit() for letter in word) else "mark"
+    letters = "".join(letter for letter in word if letter.isalpha())
     if any(letter.isdigit() for letter in word):
-        return "d1gits"
-    if not any(letter.isupper() or letter.islower() for letter in letters):
-        return "caseless"
-    if all(letter.isupper() for letter in letters):
+        return "d1gits" if letters else "digits"
+    return _case(letters) if letters else "mark"
+
+
+def _case(letters: str) -> str:
+    capitals = [letter.isupper() for letter in letters]
+    if not any(capitals):
+        return "lower" if any(letter.islower() for letter in letters) else "caseless"
+    if all(capitals):
         return "UPPER" if len(letters) > 1 else "Single"
-    if letters[0].isupper() and not any(letter.isupper() for letter in letters[1:]):
-        return "Title"
-    return "lower" if not any(letter.isupper() for letter in letters) else "miXed"
+    return "Title" if capitals[0] and not any(capitals[1:]) else "miXed"
 
 
 def characters(word: str) -> list[int]:

@@ -39,6 +39,8 @@ _PEEK = 1000
 _LIKED = {"true": True, "1": True, "1.0": True, "yes": True, "false": False, "0": False, "0.0": False, "no": False}
 _INPUT, _ANSWER = "(the input)", "(the answer)"
 """Names for what records of pairs are read into: no column is called so."""
+_OF_THE_READER = ("text", "label", "conversation_id")
+"""Columns that the reader of pairs adds to a sample."""
 _KEYS = ("rater", "time", "subject", "first")
 
 
@@ -146,7 +148,7 @@ def _check_columns(columns: Sequence[str], asked: PreferencesBrief, place: Place
         column = getattr(asked, key)
         if not column or column in columns or not columns:
             continue
-        there = [name for name in columns if name not in (_INPUT, _ANSWER)]
+        there = [name for name in columns if place.format != "preference" or name not in _OF_THE_READER]
         close = difflib.get_close_matches(column, there, n=1)
         listed = ", ".join(there[:20]) + (", …" if len(there) > 20 else "")
         fix = f"did you mean {close[0]!r}?" if close else f"name one of: {listed}" if there else "remove the key"

@@ -45,10 +45,11 @@ class Reliability(Struct, frozen=True):
 def reliability(item: Places, rater: Places, vote: NDArray[np.bool_], n_raters: int) -> Reliability:
     """Return how reliable raters are; `item`, `rater` and `vote` are (n,), a vote of True is for the first answer.
 
-    The model of Dawid and Skene (1979) with one number a rater, since which answer is the first means nothing: votes are
-    right with the rater's probability, independently given the truth. By expectation maximisation from the majority, with
-    a weak prior from how often any two agree, so that a rater of few votes is taken to be like the others. A rater who
-    says the opposite of the truth comes out below 0.5. Items of one vote say nothing, but get the probability of theirs.
+    The model of Dawid and Skene (1979) with one number a rater, since which answer is the first means nothing: votes
+    are right with the rater's probability, independently given the truth. By expectation maximisation from the
+    majority, with a weak prior from how often any two agree, so that a rater of few votes is taken to be like the
+    others. A rater who says the opposite of the truth comes out below 0.5. Items of one vote say nothing, but get the
+    probability of theirs.
     """
     _, item = np.unique(item, return_inverse=True)
     n_items = int(item.max(initial=-1)) + 1

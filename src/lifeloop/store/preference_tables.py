@@ -7,7 +7,7 @@ import polars as pl
 from msgspec import Struct
 
 from lifeloop.core.content import Id
-from lifeloop.core.preferences import Preference, Preferences
+from lifeloop.core.preferences import Doubt, Preference, Preferences
 from lifeloop.store.tables import from_parquet
 from lifeloop.store.vault import Vault
 
@@ -31,6 +31,15 @@ def preferences_to_table(preferences: Sequence[Preference]) -> pl.DataFrame:
     """Return one row a preference, in order."""
     rows = [msgspec.structs.astuple(preference) for preference in preferences]
     return pl.DataFrame(rows, schema=PREFERENCE_SCHEMA, orient="row")
+
+
+def doubted_to_table(doubted: Sequence[tuple[Preference, Doubt]]) -> pl.DataFrame:
+    """Return one row a quarantined preference, in order, with why: PREFERENCE_SCHEMA, `reason` and `detail`."""
+    table = preferences_to_table([preference for preference, _ in doubted])
+    return table.with_columns(
+        pl.Series("reason", [doubt.reason for _, doubt in doubted], dtype=pl.String),
+        pl.Series("detail", [doubt.detail for _, doubt in doubted], dtype=pl.String),
+    )
 
 
 def table_to_preferences(table: pl.DataFrame) -> list[Preference]:

@@ -16,6 +16,7 @@ from lifeloop.core.data import Example
 from lifeloop.models import linear
 from lifeloop.tasks.scoring import read
 from lifeloop.tasks.task import Metric, Scope, Task
+from lifeloop.training.calibration import temperature
 from lifeloop.training.trainer import Materials
 
 
@@ -25,7 +26,8 @@ class Measured(Struct, frozen=True):
     score: float
     """The brief's first objective where the task or the brief has it as a metric, else accuracy; more is better."""
     loss: float
-    """Mean negative log-likelihood of the true label, in nats, over the examples whose label is known."""
+    """Mean negative log-likelihood of the true label at the best temperature, in nats, over the examples whose label is
+    known; NaN where there are none."""
 
 
 def measured(materials: Materials, logits: NDArray[np.float32]) -> Measured:
@@ -33,8 +35,9 @@ def measured(materials: Materials, logits: NDArray[np.float32]) -> Measured:
     answers = linear.answers(linear.softmax(logits), materials.labels)
     place = {label: index for index, label in enumerate(materials.labels)}
     known = [row for row, example in enumerate(materials.validation) if example.reference in place]
-    truth = [place[materials.validation[row].reference] for row in known]
-    loss = -float(log_softmax(logits[known], axis=1)[range(len(known)), truth].mean()) if known else float("nan")
+    truth = np.array([place[materials.validation[row].reference] for row in known], dtype=np.intp)
+    calm = logits[known] / temperature(logits[known], truth)
+    loss = -float(log_softmax(calm, axis=1)[range(len(known)), truth].mean()) if known else float("nan")
     return Measured(score_of(materials, materials.validation, answers), loss)
 
 

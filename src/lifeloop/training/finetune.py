@@ -39,7 +39,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     patience: int = 2
     """Stop after so many passes that were no better on validation; 0 never stops early."""
     batch: int = 32
-    learning_rate: float = 2e-4
+    learning_rate: float = 3e-4
     """Of the uppermost layer."""
     layer_decay: float = 0.9
     """Each layer learns more slowly than the one above it by this factor."""
@@ -51,6 +51,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Share of each label's probability that is spread over all labels."""
     average: float = 0.99
     """How slowly the moving average of the weights, which is what is kept, follows them a step; 0 keeps the last."""
+    hidden: float = 0.1
+    """Share of the words that are hidden from the encoder each time it sees a text in training."""
+    shares: tuple[float, ...] = (1.0, 0.8, 0.6, 0.4)
+    """Of the way from the parent's weights to the tuned ones: the one that validation likes best is kept. `[1.0]` goes
+    all the way."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced` counts rare labels as much as common ones."""
     frozen_layers: int = 0
@@ -62,6 +67,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         for name in ("epochs", "batch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is at least 1")
+        if not self.shares or not all(0 <= share <= 1 for share in self.shares):
+            raise ValueError("shares are between 0 and 1, at least one of them")
 
 
 class FinetuneTrainer:

@@ -19,6 +19,7 @@ from lifeloop.core.data import Example
 from lifeloop.core.errors import LifeloopError, ModelError
 from lifeloop.core.progress import Progress
 from lifeloop.models import prompting, scoring
+from lifeloop.models.language_files import carry_language
 from lifeloop.models.llamacpp import Learned
 from lifeloop.models.model import Model, ModelKind
 from lifeloop.models.prompting import Shot
@@ -84,7 +85,7 @@ class Bench:
             raise ModelError(
                 "its parent has no prompt",
                 where="candidates",
-                fix='name a parent that is prompted: kind = "remote" or "llamacpp"',
+                fix='name a parent that is prompted: kind = "remote", "llamacpp" or "transformers"',
             )
         self.materials = materials
         self.task: Task = plugins.get("tasks", materials.task)
@@ -265,6 +266,7 @@ class Bench:
         again: Callable[[Candidate, Path], Model] | None = getattr(self._model, "prompted", None)
         if again is not None:
             return again(candidate, folder), False
+        carry_language(self.materials.parent, folder)
         model = kind.load(candidate, folder, ())
         if hasattr(model, "prompted"):
             self._model = model

@@ -15,6 +15,7 @@ from lifeloop.core.data import Example
 from lifeloop.core.errors import ModelError
 from lifeloop.core.progress import Progress
 from lifeloop.models import prompting
+from lifeloop.models.language_files import carry_language
 from lifeloop.models.llamacpp import Learned
 from lifeloop.training.prompt_bench import SEARCH_FILE, Bench, Variant, check_numbers
 from lifeloop.training.rewordings import rewordings
@@ -63,7 +64,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PromptTrainer:
-    """Adaptation "prompt", of candidates that are prompted (kinds "llamacpp" and "remote")."""
+    """Adaptation "prompt", of candidates that are prompted (kinds "llamacpp", "transformers" and "remote")."""
 
     settings = Settings
     version = "1"
@@ -211,6 +212,7 @@ def _prior(bench: Bench, seed: Variant, variant: Variant, items: Sequence[Exampl
 def _write(bench: Bench, seed: Variant, chosen: Variant, items: Sequence[Example], folder: Path) -> None:
     prior = _prior(bench, seed, chosen, items)
     write_learned(folder, Learned(shots=list(chosen.shots), prior=prior))
+    carry_language(bench.materials.parent, folder)
 
 
 TRAINER = PromptTrainer()

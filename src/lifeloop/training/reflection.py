@@ -18,6 +18,7 @@ from lifeloop.core.data import Example
 from lifeloop.core.errors import ModelError
 from lifeloop.core.progress import Progress
 from lifeloop.models import prompting
+from lifeloop.models.language_files import carry_language
 from lifeloop.models.llamacpp import Learned
 from lifeloop.models.model import Model, ModelKind
 from lifeloop.tasks.task import Scored
@@ -81,7 +82,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ReflectionTrainer:
-    """Adaptation "reflect", of candidates that are prompted (kinds "llamacpp" and "remote")."""
+    """Adaptation "reflect", of candidates that are prompted (kinds "llamacpp", "transformers" and "remote")."""
 
     settings = Settings
     version = "1"
@@ -113,6 +114,7 @@ class ReflectionTrainer:
                 prior = bench.prior(chosen, items[: bench.calibration])
                 learned = Learned(shots=list(seed.shots), prior=prior)
             write_learned(folder, learned)
+            carry_language(materials.parent, folder)
             record = bench.record(chosen, evolution.discarded)
             (folder / SEARCH_FILE).write_bytes(msgspec.json.encode(record))
         return Decided(prompt=msgspec.structs.replace(bench.prompt, user=chosen.user))

@@ -9,19 +9,23 @@ from pathlib import Path
 
 import msgspec
 
+from lifeloop import plugins
 from lifeloop.core.candidates import Candidate, Request
 from lifeloop.core.data import Example
 from lifeloop.core.progress import Progress
-from lifeloop.models import llamacpp, scoring
+from lifeloop.models import scoring
 from lifeloop.models.llamacpp import FILE, Learned
 from lifeloop.training.trainer import Decided, Materials
 
 
 class ShotsTrainer:
-    """Trainer of the kinds "llamacpp" and "remote"."""
+    """Trainer of the kinds "llamacpp", "transformers" and "remote"."""
 
     settings = None
     version = "1"
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
 
     def build(self, materials: Materials, folder: Path, progress: Progress) -> Decided:
         """Write the shots and, for a local model that scores labels, the prior to divide by."""
@@ -33,7 +37,7 @@ class ShotsTrainer:
         if wanted and materials.labels and materials.task == "classify":
             others = [example for example in materials.train if example not in shots]
             inputs = chance.sample(others, min(wanted, len(others)))
-            prior = _prior(materials, folder, inputs, progress)
+            prior = _prior(self._kind, materials, folder, inputs, progress)
             write_learned(folder, msgspec.structs.replace(learned, prior=prior))
         return Decided()
 
@@ -78,17 +82,17 @@ def held_out(
     return tuple(scored), pool
 
 
-def _prior(materials: Materials, folder: Path, inputs: Sequence[Example], progress: Progress) -> list[float]:
+def _prior(kind: str, materials: Materials, folder: Path, inputs: Sequence[Example], progress: Progress) -> list[float]:
     """Return the geometric mean of the labels' probabilities over inputs whose labels are not looked at."""
     candidate = Candidate(
         name="calibration",
-        kind="llamacpp",
+        kind=kind,
         task=materials.task,
         labels=materials.labels,
         settings=msgspec.to_builtins(materials.settings),
         prompt=materials.prompt,
     )
-    model = llamacpp.KIND.load(candidate, folder, ())
+    model = plugins.get("models", kind).load(candidate, folder, ())
     try:
         rows = []
         for done, example in enumerate(inputs):
@@ -99,4 +103,5 @@ def _prior(materials: Materials, folder: Path, inputs: Sequence[Example], progre
         model.close()
 
 
-TRAINER = ShotsTrainer()
+TRAINER = ShotsTrainer("llamacpp")
+TRANSFORMERS = ShotsTrainer("transformers")

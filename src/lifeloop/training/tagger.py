@@ -20,10 +20,12 @@ from lifeloop.models.tagger_bio import encode, repaired, tag_names
 from lifeloop.models.tagger_reading import Reading, read
 from lifeloop.models.tagger_scores import word_scores
 from lifeloop.models.tagger_words import Split
+from lifeloop.training.encoder_checkpoint import Place
+from lifeloop.training.encoder_loop import batches
 from lifeloop.training.record import save_record
 from lifeloop.training.tagger_choosing import best_bias, temperature
 from lifeloop.training.tagger_examples import Tagged, names_of, split_of, tagged, varied
-from lifeloop.training.tagger_loop import Labelled, State, Work, fit
+from lifeloop.training.tagger_loop import Labelled, Work, fit
 from lifeloop.training.trainer import Decided, Materials
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ class TaggerTrainer:
         save_record(
             folder, _record(materials, state, [*_lost(texts, source, split, encoder), *state.events], decisions)
         )
-        return Decided(score=state.best)
+        return Decided(score=state.best_score)
 
 
 def _freeze(body: Any, layers: int) -> None:
@@ -122,14 +124,14 @@ class _Source:
         return -(-len(self._texts) // self._settings.batch)
 
     def batches(self, epoch: int) -> list[list[Labelled]]:
-        """Return the batches of a pass, each of texts of any length: sorting them by length costs F1 on few texts."""
+        """Return the batches of a pass, each of texts of similar length."""
         settings, chance = self._settings, np.random.default_rng([self._seed, epoch])
-        order = chance.permutation(len(self._texts))
-        texts = [varied(self._texts[place], self._names, settings.swapped, settings.lowered, chance) for place in order]
+        texts = [varied(text, self._names, settings.swapped, settings.lowered, chance) for text in self._texts]
         readings = read([text.text for text in texts], self.tokeniser, self._split, self._max_tokens)
         labelled = [label(text, reading, self._place)[0] for text, reading in zip(texts, readings, strict=True)]
-        starts = range(0, len(labelled), settings.batch)
-        return [[row for rows in labelled[start : start + settings.batch] for row in rows] for start in starts]
+        lengths = [sum(row.n_tokens for row, _ in rows) for rows in labelled]
+        found = batches(lengths, settings.batch, (self._seed, epoch))
+        return [[row for place in batch for row in labelled[place]] for batch in found]
 
     def n_untaggable(self, readings: Sequence[Reading]) -> int:
         """Return how many entities of the texts, as they are, no tags can hold."""
@@ -194,7 +196,7 @@ def _lost(texts: Sequence[Tagged], source: _Source, split: Split, encoder: Any) 
     return found
 
 
-def _record(materials: Materials, state: State, events: Sequence[str], decisions: Decisions) -> TrainingRecord:
+def _record(materials: Materials, state: Place, events: Sequence[str], decisions: Decisions) -> TrainingRecord:
     settings: Settings = materials.settings
     chain = "a chain over tags" if settings.crf else "tags by themselves"
     chosen = {

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from lifeloop.core.candidates import Answer
 from lifeloop.core.data import Example
 from lifeloop.models.tagger import Decisions, tempered
 from lifeloop.models.tagger_bio import decode
-from lifeloop.models.tagger_crf import Chain, Scores, best_tags, path_score, sums
+from lifeloop.models.tagger_crf import Chain, Scores, best_tags, path_score, totals
 from lifeloop.models.tagger_reading import Reading
 from lifeloop.tasks.extract import TASK, Entity
 from lifeloop.tasks.task import Scope, Scored
@@ -30,15 +29,17 @@ def entity_f1(predicted: Sequence[tuple[Entity, ...]], examples: Sequence[Exampl
 
 
 def entities(
-    text: str, reading: Reading, tags: Sequence[str], scores: Scores, chain: Chain, bias: float
-) -> tuple[Entity, ...]:
-    """Return the likeliest entities of one text."""
-    moved, _ = tempered(scores, chain, Decisions((), "spaces", bias))
+    texts: Sequence[str], readings: Sequence[Reading], tags: Sequence[str], paths: Sequence[Sequence[int]]
+) -> list[tuple[Entity, ...]]:
+    """Return the entities that paths through the tags of the words stand for."""
     found = []
-    for one in decode([tags[place] for place in best_tags(moved, chain)]):
-        start, end = reading.words[one.first][0], reading.words[one.end - 1][1]
-        found.append(Entity(one.type, text[start:end], start, end))
-    return tuple(found)
+    for text, reading, path in zip(texts, readings, paths, strict=True):
+        places = [
+            (one.type, reading.words[one.first][0], reading.words[one.end - 1][1])
+            for one in decode([tags[place] for place in path])
+        ]
+        found.append(tuple(Entity(kind, text[start:end], start, end) for kind, start, end in places))
+    return found
 
 
 def best_bias(
@@ -52,13 +53,10 @@ def best_bias(
 
     Names that training never saw are missed more often than invented: what is learnt as probable is then too timid.
     """
-    tried = []
+    texts, tried = [example.input for example in examples], []
     for bias in BIASES:
-        predicted = [
-            entities(example.input, reading, tags, own, chain, bias)
-            for example, reading, own in zip(examples, readings, scores, strict=True)
-        ]
-        tried.append((entity_f1(predicted, examples), bias))
+        moved, linked = tempered(scores, chain, Decisions((), "spaces", bias))
+        tried.append((entity_f1(entities(texts, readings, tags, best_tags(moved, linked)), examples), bias))
     best = max(tried, key=lambda pair: pair[0])
     return best[1], best[0]
 
@@ -68,16 +66,16 @@ def temperature(scores: Sequence[Scores], truth: Sequence[Sequence[int]], chain:
 
     `truth` are the places of the right tags. As Guo et al. (2017), over whole sequences. 1.0 without texts.
     """
+    from scipy.optimize import minimize_scalar
+
     pairs = [(own, path) for own, path in zip(scores, truth, strict=True) if len(path)]
     if not pairs:
         return 1.0
 
     def loss(log_heat: float) -> float:
         warm = msgspec.structs.replace(decisions, temperature=float(np.exp(log_heat)))
-        lost = 0.0
-        for own, path in pairs:
-            moved, linked = tempered(own, chain, warm)
-            lost += sums(moved, linked).total - path_score(moved, linked, path)
-        return lost / len(pairs)
+        moved, linked = tempered([own for own, _ in pairs], chain, warm)
+        right = [path_score(own, linked, path) for own, (_, path) in zip(moved, pairs, strict=True)]
+        return float((totals(moved, linked) - right).mean())
 
-    return float(np.exp(minimize_scalar(loss, bounds=(-1.5, 2.5), method="bounded", options={"xatol": 0.05}).x))
+    return float(np.exp(minimize_scalar(loss, bounds=(-1.5, 2.5), method="bounded", options={"xatol": 0.02}).x))

@@ -28,7 +28,7 @@ class Tagged(Struct, frozen=True):
 
 
 def tagged(example: Example) -> Tagged:
-    """Return an example's entities by place. One that names words alone is wherever they stand as words of their own."""
+    """Return an example's entities by place; one that names words alone is wherever these stand."""
     places: set[Place] = set()
     lost = 0
     for entity in TASK.parse(example.reference, ()):

@@ -1,8 +1,8 @@
 """The loop that trains a tagger's network: passes, moving average, early stopping, checkpoints, halved batches.
 
 Takes a network, what gives a pass's batches and what scores it on validation; leaves the best weights in the network.
-All chance comes from the seed and the number of the step, so that a training that was killed goes on as if it had not
-been. Knows nothing of texts and entities.
+The checkpoint, the moving average and how time and memory are saved are those of the sentence encoder's loop. Knows
+nothing of texts and entities.
 """
 
 import math
@@ -17,15 +17,17 @@ from msgspec import Struct
 from lifeloop.core.errors import ModelError
 from lifeloop.core.progress import Progress
 from lifeloop.core.training_record import Point
+from lifeloop.models.devices import cpu_has_bfloat16
 from lifeloop.models.tagger import Settings
-from lifeloop.models.tagger_reading import Row, stack
+from lifeloop.models.tagger_reading import Batch, Row, stack
+from lifeloop.training.encoder_checkpoint import Moving, Place, load_checkpoint, save_checkpoint
+from lifeloop.training.encoder_loop import CHECKPOINT_STEPS, averaged
+from lifeloop.training.language.running import is_out_of_memory
 
 if TYPE_CHECKING:
     import torch
 
     from lifeloop.models.tagger_network import Network
-
-CHECKPOINT = "tagger.pt"
 
 Labelled = tuple[Row, list[int]]
 """A row and the places of its tags."""
@@ -47,57 +49,40 @@ class Work(Struct, frozen=True):
     progress: Progress
 
 
-class State(Struct):
-    """Where a training stands; lives as long as the loop."""
+def fit(network: "Network", work: Work) -> Place:
+    """Train until the passes are over or validation stops improving, and keep the best pass's averaged weights.
 
-    epoch: int = 0
-    """Passes done."""
-    split: int = 1
-    """In how many parts a batch is computed, to fit into memory."""
-    best: float | None = None
-    best_step: int = 0
-    since: int = 0
-    """Passes since the best."""
-    curve: list[Point] = []
-    events: list[str] = []
-    stopped: bool = False
-
-
-def fit(network: "Network", work: Work) -> State:
-    """Train until the passes are over or validation stops improving, and keep the best weights.
-
-    Raises ModelError where not even single texts fit into memory.
+    Raises ModelError where not even single texts fit into memory; what `watch` raises passes.
     """
     import torch
 
     settings = work.settings
-    trained = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
-    optimiser = torch.optim.AdamW(_groups(trained, settings), weight_decay=settings.weight_decay)
+    weights = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
+    optimiser = torch.optim.AdamW(_groups(weights, settings), weight_decay=settings.weight_decay, fused=True)
     steps = settings.epochs * work.n_batches
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rise_and_fall(steps, settings.warmup))
-    average = {name: weight.detach().clone() for name, weight in trained.items()}
-    best = {name: weight.clone() for name, weight in average.items()}
-    state = _resumed(work, trained, average, best, optimiser, schedule) or State()
-    while state.epoch < settings.epochs and not state.stopped:
-        losses = []
-        network.train()
-        for place, batch in enumerate(work.batches(state.epoch)):
-            step = state.epoch * work.n_batches + place
-            torch.manual_seed(work.seed * 1_000_003 + step)
-            losses.append(_step(network, work, optimiser, batch, state))
-            schedule.step()
-            _average(average, trained, settings.averaged, step)
-            work.progress(step + 1, steps, f"epoch {state.epoch + 1}, loss {losses[-1]:.3f}{_so_far(state)}")
-        state.epoch += 1
-        _judge(network, work, state, trained, average, best, float(np.mean(losses)))
-        _save(work, state, trained, average, best, optimiser, schedule)
-    _put(best, trained)
-    return state
+    average, best = ({name: weight.detach().clone() for name, weight in weights.items()} for _ in range(2))
+    moving = Moving(weights, average, best, optimiser, schedule)
+    torch.manual_seed(work.seed)
+    place = Place()
+    if (resumed := load_checkpoint(work.scratch, moving)) is not None:
+        place = resumed
+        place.events.append(f"resumed at step {place.step} of {steps}")
+    while place.epoch < settings.epochs and not place.stopped:
+        _one_pass(network, work, moving, place, steps)
+        _look(network, work, moving, place)
+        if work.scratch is not None:
+            save_checkpoint(work.scratch, place, moving)
+    with torch.no_grad():
+        for name, weight in weights.items():
+            weight.copy_(best[name])
+    network.eval()
+    return place
 
 
-def _groups(trained: dict[str, "torch.Tensor"], settings: Settings) -> list[dict[str, Any]]:
-    body = [weight for name, weight in trained.items() if name.startswith("body.")]
-    head = [weight for name, weight in trained.items() if not name.startswith("body.")]
+def _groups(weights: dict[str, "torch.Tensor"], settings: Settings) -> list[dict[str, Any]]:
+    body = [weight for name, weight in weights.items() if name.startswith("body.")]
+    head = [weight for name, weight in weights.items() if not name.startswith("body.")]
     return [{"params": body, "lr": settings.learning_rate}, {"params": head, "lr": settings.head_learning_rate}]
 
 
@@ -106,50 +91,57 @@ def _rise_and_fall(steps: int, warmup: float) -> Callable[[int], float]:
     return lambda step: min((step + 1) / rising, max(0.0, (steps - step) / max(1.0, steps - rising)))
 
 
-def _so_far(state: State) -> str:
-    return "" if state.best is None else f", best validation F1 {state.best:.3f}"
+def _one_pass(network: "Network", work: Work, moving: Moving, place: Place, steps: int) -> None:
+    """Train on what is left of the pass under way."""
+    network.train()
+    best = "" if place.best_score is None else f", validation F1 {place.best_score:.3f} at best"
+    for batch in work.batches(place.epoch)[place.batch :]:
+        loss = _step(network, work, moving, place, batch)
+        place.batch += 1
+        place.step += 1
+        place.losses.append(loss)
+        work.progress(place.step, steps, f"epoch {place.epoch + 1}, loss {loss:.3f}{best}")
+        if work.scratch is not None and place.step % CHECKPOINT_STEPS == 0:
+            save_checkpoint(work.scratch, place, moving)
 
 
-def _step(
-    network: "Network", work: Work, optimiser: "torch.optim.Optimizer", batch: Sequence[Labelled], state: State
-) -> float:
-    """Return the loss of a batch after a step on it; in more and smaller parts where it does not fit into memory."""
+def _step(network: "Network", work: Work, moving: Moving, place: Place, batch: Sequence[Labelled]) -> float:
+    """Take one step and return its loss. Out of memory, batches go in twice as many parts from then on."""
     import torch
 
     while True:
-        size = math.ceil(len(batch) / state.split)
-        n_words = sum(len(tags) for _, tags in batch)
-        loss = 0.0
-        optimiser.zero_grad(set_to_none=True)
         try:
-            for start in range(0, len(batch), size):
-                part = batch[start : start + size]
-                share = sum(len(tags) for _, tags in part) / n_words
-                found = _loss(network, work, part) * share
-                found.backward()
-                loss += found.item()
-        except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            moving.optimiser.zero_grad(set_to_none=True)
+            size = math.ceil(len(batch) / place.parts)
+            parts = [batch[start : start + size] for start in range(0, len(batch), size)]
+            loss = sum(_backward(network, work, part, batch) for part in parts)
+            torch.nn.utils.clip_grad_norm_(list(moving.weights.values()), 1.0)
+            moving.optimiser.step()
+            break
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
                 raise
-            if size == 1:
-                fix = "lower max_tokens, or take a smaller model"
-                raise ModelError("not even one text at a time fits into memory", where="candidates", fix=fix) from error
-            state.split *= 2
-            state.events.append(f"out of memory: batches of {len(batch)} in {state.split} parts from here on")
-            continue
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        return loss
+            _halve(place, len(batch))
+    moving.schedule.step()
+    share = 1.0 - min(work.settings.average, (1 + place.step) / (10 + place.step))  # at first it follows more closely
+    with torch.no_grad():
+        weights = [weight.detach() for weight in moving.weights.values()]
+        torch._foreach_lerp_(list(moving.average.values()), weights, share)
+    return loss
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    import torch
+def _halve(place: Place, n_batch: int) -> None:
+    if place.parts >= n_batch:
+        fix = "lower `max_tokens`, freeze more layers, or take a smaller encoder"
+        raise ModelError("memory runs out with one text at a time", where="candidates", fix=fix)
+    place.parts *= 2
+    place.events.append(
+        f"out of memory at step {place.step + 1}: went on with batches in {place.parts} parts, their gradients added up"
+    )
 
-    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return known or "can't allocate memory" in str(error) or "not enough memory" in str(error)
 
-
-def _loss(network: "Network", work: Work, part: Sequence[Labelled]) -> "torch.Tensor":
+def _backward(network: "Network", work: Work, part: Sequence[Labelled], whole: Sequence[Labelled]) -> float:
+    """Add a part's share of its batch's gradient, and return its share of the loss."""
     import torch
 
     from lifeloop.models.tagger_network import as_tensor
@@ -158,18 +150,31 @@ def _loss(network: "Network", work: Work, part: Sequence[Labelled]) -> "torch.Te
     if work.settings.hidden:
         batch = _hidden(batch, work)
     tags = np.zeros(batch.held.shape, dtype=np.int64)
-    for place, (_, own) in enumerate(part):
-        tags[place, : len(own)] = own
-    scores = network(batch).float()
-    right = as_tensor(tags, network)
+    for row, (_, own) in enumerate(part):
+        tags[row, : len(own)] = own
+    right, held = as_tensor(tags, network), as_tensor(batch.held, network)
+    with _half_precision(network):
+        scores = network(batch)
+    scores = scores.float()
     if work.settings.entity_weight != 1.0:
         # To miss a word of an entity costs more: "outside" must lose by a margin (Mohit et al., 2012).
         dearer = math.log(work.settings.entity_weight) * (right > 0).to(scores.dtype)
         scores = torch.cat([scores[..., :1] + dearer.unsqueeze(-1), scores[..., 1:]], dim=-1)
-    return network.loss(scores, right, as_tensor(batch.held, network))
+    share = sum(len(own) for _, own in part) / sum(len(own) for _, own in whole)
+    loss = network.loss(scores, right, held) * share
+    loss.backward()
+    return float(loss.item())
 
 
-def _hidden(batch: Any, work: Work) -> Any:
+def _half_precision(network: "Network") -> Any:
+    """Return the context in which matrices are multiplied in bfloat16, where that is quicker; weights stay float32."""
+    import torch
+
+    where = network.score.weight.device.type
+    return torch.autocast(where, dtype=torch.bfloat16, enabled=where == "cuda" or cpu_has_bfloat16())
+
+
+def _hidden(batch: Batch, work: Work) -> Batch:
     """Return the batch with some words' tokens replaced by the mask; how they are written stays to be seen."""
     import torch
 
@@ -181,85 +186,26 @@ def _hidden(batch: Any, work: Work) -> Any:
     return msgspec.structs.replace(batch, ids=np.where(tokens, mask, batch.ids))
 
 
-def _average(average: dict[str, "torch.Tensor"], trained: dict[str, "torch.Tensor"], decay: float, step: int) -> None:
-    """Move the average towards the weights: fast at first, when they are far from where they will be."""
-    import torch
-
-    share = 1.0 - min(decay, (1 + step) / (10 + step))
-    torch._foreach_lerp_(list(average.values()), [weight.detach() for weight in trained.values()], share)
-
-
-def _put(values: dict[str, "torch.Tensor"], trained: dict[str, "torch.Tensor"]) -> None:
-    import torch
-
-    with torch.no_grad():
-        for name, weight in trained.items():
-            weight.copy_(values[name])
-
-
-def _judge(
-    network: "Network",
-    work: Work,
-    state: State,
-    trained: dict[str, "torch.Tensor"],
-    average: dict[str, "torch.Tensor"],
-    best: dict[str, "torch.Tensor"],
-    loss: float,
-) -> None:
-    """Ask validation of the averaged weights, keep them if they are the best, and say when to stop."""
-    latest = {name: weight.detach().clone() for name, weight in trained.items()}
-    _put(average, trained)
-    score = work.validate()
-    _put(latest, trained)
-    step = state.epoch * work.n_batches
-    state.curve.append(Point(step, loss=round(loss, 6), score=score))
-    if score is None or state.best is None or score > state.best:
-        state.best, state.best_step, state.since = score, step, 0
-        for name, weight in average.items():
-            best[name].copy_(weight)
+def _look(network: "Network", work: Work, moving: Moving, place: Place) -> None:
+    """Close a pass: ask validation of the averaged weights, keep them where they are the best, say when to stop."""
+    place.epoch += 1
+    place.batch = 0
+    loss = float(np.mean(place.losses))
+    place.losses = []
+    with averaged(moving), _half_precision(network):
+        score = work.validate()
+    place.curve.append(Point(place.step, loss=loss, score=score))
+    if score is None or place.best_score is None or score > place.best_score:
+        place.best_step, place.best_score, place.since_best = place.step, score, 0
+        for name, weight in moving.average.items():
+            moving.best[name].copy_(weight)
     else:
-        state.since += 1
+        place.since_best += 1
     if score is not None:
-        work.watch(step, score)
-    if work.settings.patience and state.since >= work.settings.patience and state.epoch < work.settings.epochs:
-        state.stopped = True
-        state.events.append(
-            f"stopped after pass {state.epoch}: validation F1 was best, {state.best:.4f}, at step {state.best_step}"
+        work.watch(place.step, score)
+    if 0 < work.settings.patience <= place.since_best and place.epoch < work.settings.epochs:
+        place.stopped = True
+        place.events.append(
+            f"stopped after pass {place.epoch} of {work.settings.epochs}: the last {place.since_best} were no better "
+            f"on validation than step {place.best_step}"
         )
-
-
-def _save(work: Work, state: State, *parts: Any) -> None:
-    if work.scratch is None:
-        return
-    import torch
-
-    trained, average, best, optimiser, schedule = parts
-    held = {
-        "state": msgspec.json.encode(state).decode(),
-        "weights": {name: weight.detach() for name, weight in trained.items()},
-        "average": average,
-        "best": best,
-        "optimiser": optimiser.state_dict(),
-        "schedule": {"last_epoch": schedule.last_epoch},
-    }
-    unfinished = work.scratch / f"{CHECKPOINT}.part"
-    torch.save(held, unfinished)
-    unfinished.replace(work.scratch / CHECKPOINT)  # whole or not at all, whenever it is killed
-
-
-def _resumed(work: Work, *parts: Any) -> State | None:
-    """Put everything back as the checkpoint has it, and return where it stood; None where there is none."""
-    file = work.scratch / CHECKPOINT if work.scratch is not None else None
-    if file is None or not file.exists():
-        return None
-    import torch
-
-    trained, average, best, optimiser, schedule = parts
-    held = torch.load(file, weights_only=True)
-    for name, values in (("weights", trained), ("average", average), ("best", best)):
-        _put(held[name], values)
-    optimiser.load_state_dict(held["optimiser"])
-    schedule.last_epoch = held["schedule"]["last_epoch"]
-    state = msgspec.json.decode(held["state"], type=State)
-    state.events.append(f"resumed after pass {state.epoch}")
-    return state

@@ -71,6 +71,8 @@ class Materials(Struct, frozen=True):
     """What the teacher answered to the training examples, in their order; empty where there is no teacher."""
     scratch: Path | None = None
     """A folder of this very training that outlives a kill, for checkpoints; None where nothing is to be resumed."""
+    project: Path | None = None
+    """The project's folder, which files that settings name are relative to."""
     watch: Callable[[int, float], None] = unwatched
     """Called with the step and what validation says of it (more is better), each time it was measured. Raises
     `Outdone` where a search gives this training up."""

@@ -1,1 +1,3 @@
-"""Preferences that may not be trusted: careless, biased and colluding raters, bursts, planted triggers, wrong orders."""
+"""Preferences that may not be trusted: careless and colluding raters, bursts, planted triggers, wrong orders,
+biases.
+"""

@@ -1,4 +1,5 @@
-"""Collusion: raters who say the same of the same pairs, together and against everyone else, more than chance would have it.
+"""Collusion: raters who say the same of the same pairs, together and against everyone else, more than chance would have
+it.
 
 Takes preferences and how they read to a quick model, gives groups of raters and what they did together. Who pushes the
 same words or the same answers is found by `triggers`, for these need no pair in common.
@@ -36,8 +37,9 @@ class Group(Struct, frozen=True):
 def find_groups(table: Table, reading: Reading, left: Flags) -> list[Group]:
     """Return groups of raters who are wrong together among what is `left` (n,).
 
-    Wrong is what goes against the majority of the others who judged the pair, or where there are none, against the quick
-    model. How often two raters are so on the same pairs is held against how often any two are (binomial test, Bonferroni).
+    Wrong is what goes against the majority of the others who judged the pair, or where there are none, against the
+    quick model. How often two raters are so on the same pairs is held against how often any two are (binomial test,
+    Bonferroni).
     """
     shared, wrong = _shared(table, reading, left)
     if not shared:

@@ -1,7 +1,7 @@
 """Things that few raters have nearly to themselves, far more than how much they say would make it.
 
-Takes what occurred with whom, gives the few raters of each thing and how probable that would be by chance. Knows nothing
-of what the things are.
+Takes what occurred with whom, gives the few raters of each thing and how probable that would be by chance. Knows
+nothing of what the things are.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy import special
 
 Floats = NDArray[np.float64]
 
-MOST_RATERS = 8
+MOST_RATERS = 12
 """More than these are not few, and neither is more than a third of all."""
 
 
@@ -19,8 +19,8 @@ def on_few(occurred: pl.DataFrame, share: Floats) -> pl.DataFrame:
     """Return for each `key` the few raters who have most of it.
 
     `occurred` has `key` and `rater`, a row an occurrence; `share` (n_raters,) is how much of all each rater said. Gives
-    `key`, `n` occurrences, `here` those of the few, `base` the share of all that the few said, `few` (a list of raters) and
-    `p`: the binomial probability, with Bonferroni's correction for all choices of so many raters.
+    `key`, `n` occurrences, `here` those of the few, `base` the share of all that the few said, `few` (a list of raters)
+    and `p`: the binomial probability, with Bonferroni's correction for all choices of so many raters.
     """
     most = max(1, min(MOST_RATERS, int((share > 0).sum()) // 3))
     shares = pl.DataFrame({"rater": np.arange(len(share)), "share": share})
@@ -36,7 +36,7 @@ def on_few(occurred: pl.DataFrame, share: Floats) -> pl.DataFrame:
             pl.col("count").sum().over("key").alias("n"),
             pl.int_range(1, pl.len() + 1).over("key").alias("rank"),
         )
-        .filter(pl.col("rank") <= most)
+        .filter((pl.col("rank") <= most) & ((pl.col("count") > 1) | (pl.col("rank") == 1)))
     )
     if not ranked.height:
         return ranked.with_columns(pl.lit(1.0).alias("p"), pl.lit([]).alias("few")).select(

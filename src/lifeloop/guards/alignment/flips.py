@@ -7,13 +7,14 @@ differ about is no mistake. The rest is for a loss that allows for wrong pairs. 
 import numpy as np
 from scipy import special
 
-from lifeloop.guards.alignment.raters import LEAST_VOTES
 from lifeloop.guards.alignment.reading import Reading
 from lifeloop.guards.alignment.table import Flags, Places, Table
 from lifeloop.stats.agreement import Reliability
 
 CREDIBLE = 0.25
 """An order that is as probable as this may be right, whatever the others are."""
+LEAST_VOTES = 30
+"""Votes on pairs that were judged twice, from which it can be said how often raters are wrong on the whole."""
 MOST_RATE = 0.45
 """A loss for pairs of which half are wrong would learn nothing."""
 
@@ -34,8 +35,8 @@ def find_flips(reading: Reading, left: Flags, most: float) -> Places:
 def flip_rate(table: Table, reading: Reading, known: Reliability, left: Flags, flips: Places) -> float | None:
     """Return the estimated share of wrong orders among pairs `left` (n,) without `flips`; None where nothing tells it.
 
-    How many there are in all is told by how reliable the raters of each pair are, where enough pairs were judged twice, and
-    by confident learning where not. Those taken out are subtracted, each as far as it is improbable.
+    How many there are in all is told by how reliable the raters of each pair are, where enough pairs were judged twice,
+    and by confident learning where not. Those taken out are subtracted, each as far as it is improbable.
     """
     pairs = left & table.is_pair
     n = int(pairs.sum())

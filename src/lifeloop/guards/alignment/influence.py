@@ -20,8 +20,9 @@ def share_of_one(n_raters: int, most: float) -> float:
 def capped(weights: Floats, owner: Places, most: float) -> Floats:
     """Return weights (n,) such that no owner has more than the allowed share of their sum.
 
-    `owner` (n,) is the place of a rater or group, -1 for what nobody knows of, which is never capped. All of what is above
-    weighs less, in proportion. Exact: with k owners at the cap c, the sum is that of all others divided by 1 - k c.
+    `owner` (n,) is the place of a rater or group, -1 for what nobody knows of, which is never capped. All of what is
+    above weighs less, in proportion. Exact: with k owners at the cap c, the sum is that of all others divided by 1 - k
+    c.
     """
     sums = np.bincount(owner[owner >= 0], weights[owner >= 0])
     present = sums > 0

@@ -1,7 +1,7 @@
 """Biases in what is preferred: longer answers, those shown first, and raters or subjects that differ from the rest.
 
-Takes preferences and how they read to a quick model, gives each bias with its interval, and weights by which the first two
-no longer decide. Length is only corrected where it decides alone: what answers say may make the better one longer.
+Takes preferences and how they read to a quick model, gives each bias with its interval, and weights by which the first
+two no longer decide. Length is only corrected where it decides alone: what answers say may make the better one longer.
 """
 
 from collections.abc import Sequence
@@ -20,6 +20,7 @@ from lifeloop.stats.proportions import clopper_pearson
 CONFIDENCE = 0.95
 SURE = 0.999
 """With which a bias must be shown to be corrected."""
+STANDARD_ERRORS = 3.0
 LEAST = 50
 """Pairs from which a bias is corrected ..."""
 LEAST_SLICE = 20
@@ -94,9 +95,10 @@ def _position(first: Floats, pairs: Flags) -> tuple[Lean | None, Floats]:
 def _length(longer: Floats, reading: Reading, pairs: Flags, *, correct: bool) -> tuple[Lean | None, Floats]:
     """Return how often the longer answer is chosen, and weights where its length alone has to do with it.
 
-    Alone: in a logistic regression of the order on how the pair reads without its length and on the difference of lengths,
-    both through the origin, the second weight's interval leaves out 0. Pairs that go with it are weighed by half the inverse
-    of the probability that length gives them, so that among pairs that read alike length no longer decides.
+    Alone: in a logistic regression of the order on how the pair reads without its length and on the difference of
+    lengths, both through the origin, the second weight's interval leaves out 0. Pairs that go with it are weighed by
+    half the inverse of the probability that length gives them, so that among pairs that read alike length no longer
+    decides.
     """
     lean, ahead, n = _share("length", longer, pairs)
     even = np.ones(len(longer))
@@ -105,20 +107,22 @@ def _length(longer: Floats, reading: Reading, pairs: Flags, *, correct: bool) ->
     if not _shown(ahead, n):
         return _noted(lean, "no bias is shown"), even
     content = np.where(reading.known, reading.margin, 0.0)
-    weight, error = _beside(content[pairs], longer[pairs])
-    if abs(weight) < 2.0 * error or weight * (lean.value - 0.5) <= 0:
+    (by_content, weight), error = _beside(content[pairs], longer[pairs])
+    if abs(weight) < STANDARD_ERRORS * error or weight * (lean.value - 0.5) <= 0:
         return _noted(lean, "what answers say explains it; left as it is"), even
     if not correct:
         return _noted(lean, "length alone is rewarded; left as it is"), even
-    with_it = special.expit(weight * longer)
-    weights = np.where(pairs & (with_it > 0.5), np.maximum(0.5 / with_it, LEAST_WEIGHT), even)
+    goes_with = pairs & (weight * longer > 0)
+    without = special.expit(by_content * content)
+    ratio = without / special.expit(by_content * content + weight * longer)
+    weights = np.where(goes_with, np.maximum(ratio, LEAST_WEIGHT), even)
     side = "longer" if weight > 0 else "shorter"
-    changed = weights[pairs & (with_it > 0.5)]
+    changed = weights[goes_with]
     return _noted(lean, f"{side} answers that were chosen weigh {changed.mean():.2f} on average"), weights
 
 
-def _beside(content: Floats, longer: Floats) -> tuple[float, float]:
-    """Return the weight of length beside content in what is chosen, and its standard error (Newton's method)."""
+def _beside(content: Floats, longer: Floats) -> tuple[tuple[float, float], float]:
+    """Return the weights of content and length in what is chosen, and the latter's standard error (Newton's method)."""
     x = np.stack([content, longer], axis=1)
     beta = np.zeros(2)
     hessian = np.eye(2)
@@ -129,7 +133,7 @@ def _beside(content: Floats, longer: Floats) -> tuple[float, float]:
         beta = np.clip(beta + step, -20.0, 20.0)
         if np.abs(step).max() < 1e-9:
             break
-    return float(beta[1]), float(np.sqrt(np.linalg.inv(hessian)[1, 1]))
+    return (float(beta[0]), float(beta[1])), float(np.sqrt(np.linalg.inv(hessian)[1, 1]))
 
 
 def _slices(table: Table, longer: Floats, reading: Reading, pairs: Flags) -> list[Lean]:

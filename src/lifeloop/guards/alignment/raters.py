@@ -1,7 +1,8 @@
 """Raters who are not reliable: who say something else than others of the same pairs, or go against what all prefer.
 
-Takes preferences, gives how reliable each rater is and who is set aside. Overlaps tell it best; a quick model of what all
-prefer tells it of those who judged no pair that others did. Knows nothing of words.
+Takes preferences, gives how reliable each rater is and who is set aside. What others said of the same pairs tells it
+best; a quick model of what all prefer has a vote too, so that those who judged no pair that others did are judged as
+well. Knows nothing of words.
 """
 
 import numpy as np
@@ -10,21 +11,16 @@ from scipy import special
 
 from lifeloop.core.preferences_brief import Trust
 from lifeloop.guards.alignment.reading import Reading
-from lifeloop.guards.alignment.table import Flags, Floats, Table
+from lifeloop.guards.alignment.table import Flags, Table
 from lifeloop.stats.agreement import Reliability, reliability
-from lifeloop.stats.proportions import clopper_pearson
 
-SURE = 0.95
-"""The probability with which a rater must be less reliable than asked for."""
-SURE_BY_MODEL = 0.99
-LEAST_BY_MODEL = 15
-"""Pairs from which a rater is judged by the quick model."""
+SURE = 0.99
+"""The probability with which a rater must be worse than half way between the others and what is asked for."""
+CONFIDENT = 0.7
+"""The quick model votes on a pair where it is so sure of the order."""
 LEAST_KNOWN = 0.6
-"""Below this, the model is right too seldom to judge anybody."""
-USUAL = 0.9
-"""What raters are taken to be where no pair was judged twice."""
-LEAST_VOTES = 30
-"""Votes on pairs that were judged twice, from which it can be said what raters are on the whole."""
+"""Of a model that is right more seldom than this nobody is judged."""
+OPPOSITE = 0.3
 
 
 class Unreliable(Struct, frozen=True):
@@ -39,52 +35,40 @@ def overlaps(table: Table, left: Flags) -> Reliability:
 
     A rater who judged the same pair twice has one vote there.
     """
-    named = np.flatnonzero(left & (table.rater >= 0))
-    codes = table.item[named] * (len(table.raters) + 1) + table.rater[named]
-    once = named[np.unique(codes, return_index=True)[1]]
+    once = _votes(table, left)
     return reliability(table.item[once], table.rater[once], table.vote[once], len(table.raters))
 
 
-def by_overlaps(known: Reliability, settings: Trust) -> list[Unreliable]:
-    """Return raters who are, with SURE, less reliable than `settings.min_reliability`."""
-    below = known.below(settings.min_reliability)
-    found = []
-    for rater in np.flatnonzero((below >= SURE) & (known.n_votes >= settings.min_overlaps)).tolist():
-        right, n = known.right[rater], known.n_votes[rater]
-        said = "says the opposite of the others" if known.of_rater[rater] < 0.3 else "is right too seldom"
-        found.append(Unreliable(rater, f"{said}: {right:.1f} of {n} pairs that others judged too"))
-    return found
+def find_unreliable(table: Table, reading: Reading, left: Flags, settings: Trust) -> list[Unreliable]:
+    """Return raters who are less reliable than `settings.min_reliability`, and surely worse than others are.
 
-
-def by_model(table: Table, reading: Reading, left: Flags, known: Reliability, settings: Trust) -> list[Unreliable]:
-    """Return raters who go against the quick model so often that they are less reliable than asked for.
-
-    How often a reliable rater would agree is told from the model's own confidence, pair by pair, so that whoever has the
-    hard ones is not blamed for it. The upper limit of an exact binomial interval counts, at SURE_BY_MODEL and with
-    Bonferroni's correction; where the model knows little, it suspects nobody.
+    The quick model is one rater more, whose reliability is told from its votes like that of any other. It votes where
+    it is confident, and on one pair of those that several raters judged alike; it has not seen what it votes on.
     """
-    usual = known.mean if known.n_votes.sum() >= LEAST_VOTES else USUAL
-    truth = truth_by_model(reading, usual)
-    judged = left & reading.known & (table.rater >= 0)
-    if not judged.any() or truth[judged].mean() < LEAST_KNOWN:
-        return []
-    raters, counts = np.unique(table.rater[judged], return_counts=True)
+    once = _votes(table, left)
+    model = once[:0]
+    if reading.accuracy >= LEAST_KNOWN:
+        model = once[special.expit(np.abs(reading.margin[once])) >= CONFIDENT]
+        model = model[np.unique(table.item[model], return_index=True)[1]]
+    n = len(table.raters)
+    known = reliability(
+        np.concatenate([table.item[once], table.item[model]]),
+        np.concatenate([table.rater[once], np.full(len(model), n)]),
+        np.concatenate([table.vote[once], table.vote[model] ^ (reading.margin[model] < 0)]),
+        n + 1,
+    )
+    surely_worse = known.below((settings.min_reliability + max(known.mean, settings.min_reliability)) / 2) >= SURE
+    unreliable = surely_worse & (known.of_rater < settings.min_reliability) & (known.n_votes >= settings.min_overlaps)
     found = []
-    for rater in raters[counts >= LEAST_BY_MODEL].tolist():
-        here = judged & (table.rater == rater)
-        n, agreed = int(here.sum()), int((reading.margin[here] > 0).sum())
-        _, high = clopper_pearson(agreed, n, 1.0 - 2.0 * (1.0 - SURE_BY_MODEL) / len(raters))
-        told = float((2.0 * truth[here] - 1.0).sum())
-        if told > 0 and (high * n - (1.0 - truth[here]).sum()) / told < settings.min_reliability:
-            found.append(Unreliable(rater, f"goes against what all others prefer in {n - agreed} of {n} pairs"))
+    for rater in np.flatnonzero(unreliable[:n]).tolist():
+        said = "says the opposite of the others" if known.of_rater[rater] < OPPOSITE else "is right too seldom"
+        told = f"{known.right[rater]:.0f} of {known.n_votes[rater]} pairs that others, or what all prefer, tell"
+        found.append(Unreliable(rater, f"{said}: right in {told}"))
     return found
 
 
-def truth_by_model(reading: Reading, usual: float) -> Floats:
-    """Return the probability (n,) that the model's order is the true one, where raters are so reliable as `usual`.
-
-    Its confidence is that of agreeing with a rater, who errs as well: p = t r + (1 - t) (1 - r).
-    """
-    agreeing = special.expit(np.abs(reading.margin))
-    found: Floats = np.clip((agreeing + usual - 1.0) / (2.0 * usual - 1.0), 0.5, 0.999)
-    return found
+def _votes(table: Table, left: Flags) -> np.ndarray:
+    """Return the places of what raters said, of the same thing once."""
+    named = np.flatnonzero(left & (table.rater >= 0))
+    codes = table.item[named] * (len(table.raters) + 1) + table.rater[named]
+    return named[np.unique(codes, return_index=True)[1]]

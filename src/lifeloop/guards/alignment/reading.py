@@ -1,7 +1,7 @@
 """A quick model of what is preferred, by which guards tell who or what goes against all the others.
 
-Takes preferences, gives how far a model that has not seen a pair's input agrees with its order. It knows words and a few
-measures of each answer, and only words that many raters met: what few raters push teaches it nothing.
+Takes preferences, gives how far a model that has not seen a pair's input agrees with its order. It knows words and a
+few measures of each answer, and only words that many raters met: what few raters push teaches it nothing.
 """
 
 from typing import Any
@@ -24,8 +24,8 @@ LEAST_TIMES = 3
 """A word must make a difference in so many pairs to be known."""
 SHARE_OF_RATERS = 0.35
 """And it must have come to so large a share of the raters, each counted by how much they say."""
-STRENGTH = 0.3
-"""Inverse of the regularisation."""
+STRENGTHS = (0.3, 0.03)
+"""Inverses of the regularisation, of which the one that reads the other folds better is taken."""
 INPUT, CHOSEN, REJECTED = 0, 1, 2
 
 
@@ -70,7 +70,7 @@ def texts_of(table: Table) -> Texts:
         [each.input for each in given] + [each.chosen for each in given] + [each.rejected for each in given],
         dtype=pl.String,
     )
-    read = read_texts(lambda rows: whole.gather(rows), pl.Series(range(len(whole)), dtype=pl.Int64), MOST_CHARS)
+    read = read_texts(whole.gather, pl.Series(range(len(whole)), dtype=pl.Int64), MOST_CHARS)
     words = words_of(read)
     lengths = np.bincount(words.text, minlength=3 * table.n)
     return Texts(words, table.n, lengths, _difference(words, table))
@@ -88,8 +88,8 @@ def _difference(words: Words, table: Table) -> Any:
 def read_pairs(table: Table, texts: Texts, left: Flags, seed: int = 0) -> Reading:
     """Return how all pairs read to a model of those that are `left` (n,).
 
-    Logistic regression on the difference of two answers (Bradley and Terry, 1952), by five folds of inputs, so that a pair
-    is not read by a model that has seen it, and its confidence tempered (Guo et al., 2017).
+    Logistic regression on the difference of two answers (Bradley and Terry, 1952), by five folds of inputs, so that a
+    pair is not read by a model that has seen it, and its confidence tempered (Guo et al., 2017).
     """
     n_words = texts.difference.shape[1]
     nothing = Reading(np.full(table.n, np.nan), texts.difference * 0.0, 0.5, 0)
@@ -99,23 +99,30 @@ def read_pairs(table: Table, texts: Texts, left: Flags, seed: int = 0) -> Readin
     known = _widespread(table, texts, taught)
     features = _features(texts, known)
     folds = np.array([int(N_FOLDS * fraction(f"fold of {each.input}", seed)) for each in table.preferences])
-    margin = np.full(table.n, np.nan)
-    weights = np.zeros((N_FOLDS, n_words))
-    for fold in range(N_FOLDS):
-        held_out = (folds == fold) & table.is_pair
-        train = (folds != fold) & taught
-        if held_out.any() and train.sum() >= LEAST_PAIRS // 2:
-            learnt = _learnt(features[train])
-            margin[held_out] = features[held_out] @ learnt
-            weights[fold, known] = learnt[: len(known)]
-    if np.isnan(margin[taught]).all():
-        return nothing
-    heat = _heat(margin[taught & ~np.isnan(margin)])
+    best = nothing, np.inf
+    for strength in STRENGTHS:
+        margin = np.full(table.n, np.nan)
+        weights = np.zeros((N_FOLDS, n_words))
+        for fold in range(N_FOLDS):
+            held_out = (folds == fold) & table.is_pair
+            train = (folds != fold) & taught
+            if held_out.any() and train.sum() >= LEAST_PAIRS // 2:
+                learnt = _learnt(features[train], strength)
+                margin[held_out] = features[held_out] @ learnt
+                weights[fold, known] = learnt[: len(known)]
+        told = margin[taught & ~np.isnan(margin)]
+        if len(told):
+            heat, surprise = _heat(told)
+            if surprise < best[1]:
+                best = _reading(texts, margin * heat, weights * heat, folds, told), surprise
+    return best[0]
+
+
+def _reading(texts: Texts, margin: Floats, weights: Floats, folds: Places, told: Floats) -> Reading:
     parts = texts.difference.copy()
-    row = np.repeat(np.arange(table.n), np.diff(parts.indptr))
-    parts.data = parts.data * weights[folds[row], parts.indices] * heat
-    told = taught & ~np.isnan(margin)
-    return Reading(margin * heat, parts, float((margin[told] > 0).mean()), int(told.sum()))
+    row = np.repeat(np.arange(texts.n), np.diff(parts.indptr))
+    parts.data = parts.data * weights[folds[row], parts.indices]
+    return Reading(margin, parts, float((told > 0).mean()), len(told))
 
 
 def _widespread(table: Table, texts: Texts, taught: Flags) -> Places:
@@ -171,22 +178,23 @@ def _shared_with_input(texts: Texts) -> Floats:
     return share[0] - share[1]
 
 
-def _learnt(features: Any) -> Floats:
+def _learnt(features: Any, strength: float) -> Floats:
     """Return the weights of logistic regression through the origin: each pair once, every other one turned round."""
     from scipy.sparse import diags
     from sklearn.linear_model import LogisticRegression
 
     turn = np.where(np.arange(features.shape[0]) % 2, 1.0, -1.0)
-    model = LogisticRegression(C=STRENGTH, fit_intercept=False, solver="lbfgs", max_iter=300, tol=1e-3)
+    model = LogisticRegression(C=strength, fit_intercept=False, solver="lbfgs", max_iter=300, tol=1e-3)
     model.fit(diags(turn) @ features, turn > 0)
     return np.asarray(model.coef_.ravel(), dtype=np.float64)
 
 
-def _heat(margin: Floats) -> float:
-    """Return by what margins are multiplied for their orders to be likeliest."""
+def _heat(margin: Floats) -> tuple[float, float]:
+    """Return by what margins are multiplied for their orders to be likeliest, and how surprising these then are."""
     from scipy.optimize import minimize_scalar
 
     def surprise(log_heat: float) -> float:
         return float(np.logaddexp(0.0, -margin * np.exp(log_heat)).mean())
 
-    return float(np.exp(minimize_scalar(surprise, bounds=(-6.0, 4.0), method="bounded").x))
+    found = minimize_scalar(surprise, bounds=(-6.0, 4.0), method="bounded")
+    return float(np.exp(found.x)), float(found.fun)

@@ -29,7 +29,8 @@ class Table(Struct, frozen=True):
     item: Places
     """Equal for equal inputs with the same two answers, whichever was chosen, and for equal answers alone."""
     vote: Flags
-    """Whether the chosen answer is the first of an item's two by spelling; of one answer alone, whether it was liked."""
+    """Whether the chosen answer is the first of an item's two by spelling; of one answer alone, whether it was
+    liked."""
     input: Places
     """Equal for equal inputs."""
     at: Floats

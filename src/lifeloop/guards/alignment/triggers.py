@@ -1,11 +1,9 @@
 """Planted triggers: rare words that decide what is preferred, and that few raters have nearly to themselves.
 
-Takes preferences and how they read to a quick model, gives what looks planted. What many independent raters reward is what
-answers should be like; a phrase that wins with three of thirty alone, in questions about anything and against what all the
-others prefer, is not. Without names the last is all there is to go by.
+Takes preferences and how they read to a quick model, gives what looks planted. What many independent raters reward is
+what answers should be like; a phrase that wins with three of thirty alone, in questions about anything and against what
+all the others prefer, is not. Without names the last is all there is to go by.
 """
-
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,10 +11,19 @@ from msgspec import Struct
 from scipy import special
 
 from lifeloop.guards.alignment.concentration import on_few, together
+from lifeloop.guards.alignment.evidence import (
+    CLOSELY,
+    Scene,
+    chance_against,
+    margins,
+    others_reward,
+    scene_of,
+    theirs_by_nature,
+)
 from lifeloop.guards.alignment.reading import Reading, Texts
 from lifeloop.guards.alignment.sequences import Occurring, occurring
-from lifeloop.guards.alignment.table import Flags, Floats, Places, Table
-from lifeloop.guards.suspicious.words import presence, shortened
+from lifeloop.guards.alignment.table import Flags, Places, Table
+from lifeloop.guards.suspicious.words import shortened
 
 LEAST = 5
 """What occurs in fewer preferences says nothing ..."""
@@ -24,8 +31,6 @@ LEAST_SHARE = 1 / 2500
 """... or in a smaller share of them."""
 CHANCE = 1e-3
 """The probability that chance makes one of all sequences look planted."""
-CLOSELY = 1e-4
-"""That it makes a given one so concentrated."""
 LEAST_HELD = 0.5
 """The few must have so much of it, and ..."""
 TIMES_SHARE = 2.0
@@ -33,18 +38,18 @@ TIMES_SHARE = 2.0
 WINS = 0.8
 """A trigger in answers wins so often with them."""
 AGAINST = 1e-3
-"""One rater's words are a manner of his, unless what he prefers goes against all others with this probability."""
+"""One rater's words are a manner of theirs, unless what they prefer goes against all others with this probability."""
 AGAINST_SOME = 1e-2
-ALIKE = 3.0
-"""Inputs that are so many times as like each other as any are about one thing, which may have its own raters."""
+"""Words in the inputs of several raters must go with what is against the others too: inputs are what they are."""
 LEAST_RATERS = 5
 """With fewer, few is no different from all."""
 NAMED = 0.8
 """So large a share of preferences must have a rater."""
 MOST_CHECKED = 1000
-MOSTLY_WINS = 0.65
-MOSTLY_AGAINST = 0.8
-"""Without names, a sequence must win so often, and so much of what it decides must go against the others."""
+MUCH_WON = 1e-2
+"""Without names, a sequence must win so surely ..."""
+MORE_THAN_NOT = 1e-2
+"""... and what it decides must go against the others so surely more often than not."""
 
 
 class Trigger(Struct, frozen=True):
@@ -67,31 +72,14 @@ class Found(Struct, frozen=True):
     by_raters: bool
 
 
-class _Scene(Struct, frozen=True):
-    table: Table
-    groups: Places
-    """(n,) -1 for what belongs to none."""
-    left: Flags
-    texts: Texts
-    reading: Reading
-    rare: Flags
-    """Words (n_words,) that may be part of a trigger."""
-    inputs: Any
-    """Which words each input has (n, n_words), each row of length 1."""
-    usual: float
-    """How like each other any two inputs are."""
-    liked: Floats
-    """(n,) how probable it is that a side wins: half for pairs."""
-
-
 def find_triggers(table: Table, texts: Texts, reading: Reading, left: Flags) -> Found:
     """Return what looks planted among preferences that are `left` (n,).
 
-    With at least LEAST_RATERS raters: a sequence of which few raters have most (see `concentration`), which wins with them
-    (sign test), and which does so in inputs of many kinds or against the quick model, without its own words, that all others
-    taught (binomial test against how often they and all go against it). The evidence is taken together by Fisher's method
-    with Bonferroni's correction for all sequences. What others reward as well is none. Sources serve as raters where
-    nobody knows who said what and there are several; otherwise wins and disagreement must be far stronger.
+    With at least LEAST_RATERS raters: a sequence of which few raters have most (see `concentration`), which wins with
+    them (sign test), and which does so against the quick model without its own words (binomial test), or whatever the
+    inputs are about. The evidence is taken together by
+    Fisher's method with Bonferroni's correction for all sequences. What others reward as well is none. Sources serve as
+    raters where nobody knows who said what and there are several; otherwise wins and disagreement must be far stronger.
     """
     groups = _groups(table, left)
     by_raters = groups is not None
@@ -101,12 +89,9 @@ def find_triggers(table: Table, texts: Texts, reading: Reading, left: Flags) -> 
     n = int(left.sum())
     if n < 2 * LEAST:
         return Found((), by_raters)
-    scene = _scene(table, groups if groups is not None else np.full(table.n, -1), left, texts, reading)
+    scene = scene_of(table, groups if groups is not None else np.full(table.n, -1), left, texts, reading)
     found = occurring(texts, table.preferences, left, max(LEAST, int(n * LEAST_SHARE)))
-    if by_raters:
-        made = _of_few(scene, found)
-    else:
-        made = _of_nobody(scene, found)
+    made = _of_few(scene, found) if by_raters else _of_nobody(scene, found)
     return Found(_merged(made), by_raters)
 
 
@@ -124,30 +109,8 @@ def _groups(table: Table, left: Flags) -> Places | None:
     return None
 
 
-def _scene(table: Table, groups: Places, left: Flags, texts: Texts, reading: Reading) -> _Scene:
-    holds = presence(texts.words)
-    times = np.asarray(holds.sum(axis=0)).ravel()
-    rare = times <= 0.1 * max(table.n, 1)
-    asked = holds[: table.n]
-    weighed = asked.multiply(np.log((table.n + 1) / (np.asarray(asked.sum(axis=0)) + 1.0))).tocsr()
-    lengths = np.sqrt(np.asarray(weighed.multiply(weighed).sum(axis=1)).ravel())
-    weighed = weighed.multiply(1.0 / np.maximum(lengths, 1e-9)[:, None]).tocsr()
-    single = left & ~table.is_pair
-    share = (table.vote[single].sum() + 1.0) / (single.sum() + 2.0)
-    liked = np.where(table.is_pair, 0.5, share)
-    return _Scene(table, groups, left, texts, reading, rare, weighed, _likeness(weighed[left]), liked)
-
-
-def _likeness(rows: Any) -> float:
-    """Return how like each other two rows of length 1 are on the whole."""
-    n = rows.shape[0]
-    if n < 2:
-        return 0.0
-    total = np.asarray(rows.sum(axis=0)).ravel()
-    return float((total @ total - rows.multiply(rows).sum()) / (n * (n - 1)))
-
-
-def _of_few(scene: _Scene, found: Occurring) -> list[Trigger]:
+def _of_few(scene: Scene, found: Occurring) -> list[Trigger]:
+    """Return triggers that few raters have nearly to themselves."""
     share = np.bincount(scene.groups[scene.left], minlength=int(scene.groups.max()) + 1) / scene.left.sum()
     answers = found.answers.with_columns(pl.Series("rater", scene.groups[found.answers["place"].to_numpy()]))
     inputs = found.inputs.with_columns(pl.Series("rater", scene.groups[found.inputs["place"].to_numpy()]))
@@ -164,7 +127,8 @@ def _of_few(scene: _Scene, found: Occurring) -> list[Trigger]:
         near = near.sort("p", "key").head(MOST_CHECKED)
         by_key = _by_key(judged.join(near.select("key"), on="key", how="semi"))
         for key, few, p in near.select("key", "few", "p").iter_rows():
-            trigger = _examined(scene, found, key, frozenset(few), p, by_key[key], n_keys, in_answers=in_answers)
+            held_by = _Held(key, frozenset(few), p, by_key[key], in_answers)
+            trigger = _examined(scene, found, held_by, n_keys)
             if trigger is not None:
                 made.append(trigger)
     return made
@@ -174,112 +138,90 @@ def _by_key(rows: pl.DataFrame) -> dict[int, pl.DataFrame]:
     return {int(key[0]): part for key, part in rows.partition_by("key", as_dict=True, include_key=False).items()}
 
 
-def _examined(
-    scene: _Scene,
-    found: Occurring,
-    key: int,
-    few: frozenset[int],
-    p_few: float,
-    rows: pl.DataFrame,
-    n_keys: int,
-    *,
-    in_answers: bool,
-) -> Trigger | None:
+class _Held(Struct, frozen=True):
+    """A sequence of which few raters have most."""
+
+    key: int
+    few: frozenset[int]
+    p: float
+    rows: pl.DataFrame
+    """`place`, and `side` for answers, of all its occurrences."""
+    in_answers: bool
+
+
+def _examined(scene: Scene, found: Occurring, held: _Held, n_keys: int) -> Trigger | None:
     """Return a sequence as a trigger if the rest of the evidence says so."""
-    places = rows["place"].to_numpy()
-    theirs = np.isin(scene.groups[places], list(few))
-    won = rows["side"].to_numpy() > 0 if in_answers else np.ones(len(places), dtype=np.bool_)
+    places = held.rows["place"].to_numpy()
+    theirs = np.isin(scene.groups[places], list(held.few))
+    won = held.rows["side"].to_numpy() > 0 if held.in_answers else np.ones(len(places), dtype=np.bool_)
     here = places[theirs & won]
     apart = ~theirs & ~np.isin(scene.table.item[places], scene.table.item[here])  # of the same pair they say no more
-    if len(here) < LEAST or (in_answers and _others_reward(scene, places[apart], won[apart])):
+    if len(here) < LEAST or (held.in_answers and others_reward(scene, places[apart], won[apart])):
         return None
-    words = found.words_of(key)
-    p_against = _p_against(scene, here, words, few)
-    evidence = [p_few, p_against]
-    if in_answers:
+    words = found.words_of(held.key)
+    against = chance_against(scene, here, words, held.few)
+    evidence = [held.p, against]
+    if held.in_answers:
         if len(here) < WINS * theirs.sum():
             return None
         liked = float(scene.liked[places[theirs]].mean())
         evidence.append(float(special.bdtrc(len(here) - 1, int(theirs.sum()), liked)))
-    if together(evidence) * n_keys >= CHANCE:
+    p = together(evidence)
+    if p * n_keys >= CHANCE:
         return None
-    if not in_answers or len(few) == 1:
-        planted = p_against < AGAINST
-    else:
-        planted = p_against < AGAINST_SOME or not _about_one_thing(scene, here, words)
-    if not planted:
-        return None
-    return _trigger(scene, found, key, here, few, together(evidence), in_answers=in_answers)
+    if against >= AGAINST:
+        alone = len(held.few) == 1 or not (held.in_answers or against < AGAINST_SOME)
+        if alone or theirs_by_nature(scene, places[won], words, held.few):
+            return None
+    return _trigger(scene, found, held.key, here, held.few, p, in_answers=held.in_answers)
 
 
-def _others_reward(scene: _Scene, places: Places, won: Flags) -> bool:
-    """Return whether raters beyond the few prefer answers with it as well."""
-    if not len(places):
-        return False
-    liked = float(scene.liked[places].mean())
-    return bool(special.bdtrc(int(won.sum()) - 1, len(places), liked) < 0.05) if won.any() else False
-
-
-def _margins(scene: _Scene, places: Places, words: tuple[int, ...]) -> Floats:
-    """Return how pairs (m,) read without a sequence's own rare words, NaN where nothing can be said."""
-    rare = [word for word in words if scene.rare[word]]
-    margin = scene.reading.margin[places]
-    if rare:
-        margin = margin - np.asarray(scene.reading.parts[places][:, rare].sum(axis=1)).ravel()
-    return margin
-
-
-def _p_against(scene: _Scene, here: Places, words: tuple[int, ...], few: frozenset[int]) -> float:
-    """Return how probable it is that so many go against the model, as often as all do and as these raters' others do."""
-    margin = _margins(scene, here, words)
-    margin = margin[~np.isnan(margin)]
-    if not len(margin):
-        return 1.0
-    others = scene.left & scene.reading.known
-    others[here] = False
-    usual = (scene.reading.against[others].sum() + 1.0) / (others.sum() + 2.0)
-    own = others & np.isin(scene.groups, list(few))
-    own_rate = (scene.reading.against[own].sum() + 10 * usual) / (own.sum() + 10)
-    return float(special.bdtrc(int((margin < 0).sum()) - 1, len(margin), max(usual, own_rate)))
-
-
-def _about_one_thing(scene: _Scene, here: Places, words: tuple[int, ...]) -> bool:
-    rows = scene.inputs[here]
-    if words:
-        keep = np.ones(rows.shape[1])
-        keep[list(words)] = 0.0
-        rows = rows.multiply(keep[None, :]).tocsr()
-    return _likeness(rows) > ALIKE * max(scene.usual, 1e-3)
-
-
-def _of_nobody(scene: _Scene, found: Occurring) -> list[Trigger]:
+def _of_nobody(scene: Scene, found: Occurring) -> list[Trigger]:
     """Return triggers where nobody knows who preferred: what decides nearly always, against all else that is known."""
     made = []
     for in_answers, rows in ((True, found.answers), (False, found.inputs)):
-        n_keys = max(rows["key"].n_unique(), 1)
         if in_answers:
-            wins = pl.col("side").gt(0).sum()
-            decided = rows.group_by("key").agg(wins.alias("won"), pl.len().alias("n"))
-            rows = rows.join(decided.filter(pl.col("won") >= MOSTLY_WINS * pl.col("n")), on="key", how="semi")
-            rows = rows.filter(pl.col("side") > 0)
+            rows = _winning(scene, rows)
         against = pl.Series("against", scene.reading.against)[rows["place"].to_numpy()]
-        if not in_answers:
+        n_asked = max(rows["key"].n_unique(), 1)
+        if not in_answers:  # answers are read without their own words first
             often = rows.with_columns(against).group_by("key").agg(pl.col("against").mean())
             rows = rows.join(often.filter(pl.col("against") >= 0.5), on="key", how="semi")
         for key, part in sorted(_by_key(rows).items()):
             here = part["place"].to_numpy()
             words = found.words_of(key)
-            margin = _margins(scene, here, words)
-            here, margin = here[~np.isnan(margin)], margin[~np.isnan(margin)]
-            p = _p_against(scene, here, words, frozenset())
-            if len(margin) >= LEAST and (margin < 0).mean() >= MOSTLY_AGAINST and p * n_keys < CHANCE:
-                here = here[margin < 0]
-                made.append(_trigger(scene, found, key, here, frozenset(), p, in_answers=in_answers))
+            margin = margins(scene, here, words)
+            n_against, n_read = int((margin < 0).sum()), int((~np.isnan(margin)).sum())
+            p = chance_against(scene, here, words, frozenset())
+            if n_read < LEAST or p * n_asked >= CHANCE or special.bdtrc(n_against - 1, n_read, 0.5) >= MORE_THAN_NOT:
+                continue
+            here = here if in_answers else here[margin < 0]
+            made.append(_trigger(scene, found, key, here, frozenset(), p, in_answers=in_answers))
     return made
 
 
+def _winning(scene: Scene, answers: pl.DataFrame) -> pl.DataFrame:
+    """Return where sequences win that win far more often than chance has it."""
+    if not answers.height:
+        return answers
+    liked = pl.Series("liked", scene.liked[answers["place"].to_numpy()])
+    decided = (
+        answers.with_columns(liked)
+        .group_by("key")
+        .agg(
+            pl.col("side").gt(0).sum().cast(pl.Int64).alias("won"),
+            pl.len().cast(pl.Int64).alias("n"),
+            pl.col("liked").mean(),
+        )
+    )
+    won, n, chance = (decided[name].to_numpy() for name in ("won", "n", "liked"))
+    tail = np.where(won > 0, special.bdtrc(np.maximum(won - 1, 0), n, chance), 1.0)
+    surely = decided.filter(pl.Series(tail < MUCH_WON))
+    return answers.join(surely.select("key"), on="key", how="semi").filter(pl.col("side") > 0)
+
+
 def _trigger(
-    scene: _Scene, found: Occurring, key: int, here: Places, few: frozenset[int], p: float, *, in_answers: bool
+    scene: Scene, found: Occurring, key: int, here: Places, few: frozenset[int], p: float, *, in_answers: bool
 ) -> Trigger:
     said = repr(found.named(key)) if key > 0 else f"{shortened(scene.table.preferences[here[0]].chosen)!r}"
     where = ("as" if key < 0 else "in") if in_answers else "in the inputs of"

@@ -20,7 +20,7 @@ from lifeloop.guards.alignment.collusion import find_groups
 from lifeloop.guards.alignment.flips import find_flips, flip_rate
 from lifeloop.guards.alignment.influence import capped, share_of_one
 from lifeloop.guards.alignment.leans import find_leans
-from lifeloop.guards.alignment.raters import by_model, by_overlaps, overlaps
+from lifeloop.guards.alignment.raters import find_unreliable, overlaps
 from lifeloop.guards.alignment.reading import Reading, read_pairs, texts_of
 from lifeloop.guards.alignment.table import Flags, Floats, Places, Table, tabled
 from lifeloop.guards.alignment.triggers import Trigger, find_triggers
@@ -108,7 +108,7 @@ def judged(preferences: Sequence[Preference], settings: Trust, keep: Collection[
         findings.append(finding(STEP, "kept", "nothing tells how many of the orders are wrong ones", []))
     leaning = find_leans(table, texts, reading, state.left, correct_length=settings.length)
     weights, owner, acting = _weights(state, leaning.weights, groups, settings)
-    findings += _capped_findings(table, leaning.weights, weights, owner, acting, settings)
+    findings += _capped_findings(state, leaning.weights, weights, owner, acting, settings)
     notes |= {rater: f"counts as one with {', '.join(names)}" for rater, names in acting.items() if rater not in notes}
     place_of = {each.id: place for place, each in enumerate(table.preferences)}
     trusted = tuple(
@@ -139,11 +139,10 @@ def _unreliable(state: _State, reading: Reading, settings: Trust) -> dict[int, s
     """
     notes: dict[int, str] = {}
     for _ in range(2):
-        known = overlaps(state.table, state.left)
-        found = by_overlaps(known, settings) + by_model(state.table, reading, state.left, known, settings)
+        found = find_unreliable(state.table, reading, state.left, settings)
         fresh = [each for each in found if each.rater not in notes]
         for each in fresh:
-            notes.setdefault(each.rater, each.detail)
+            notes[each.rater] = each.detail
             state.doubt(np.flatnonzero(state.table.rater == each.rater).tolist(), RATER, each.detail)
         if not fresh:
             break
@@ -175,14 +174,16 @@ def _weights(
 
 
 def _capped_findings(
-    table: Table, leaning: Floats, weights: Floats, owner: Places, acting: dict[int, list[str]], settings: Trust
+    state: _State, leaning: Floats, weights: Floats, owner: Places, acting: dict[int, list[str]], settings: Trust
 ) -> list[Finding]:
     """Return what was found of influence: whose preferences weigh less than they would."""
+    table = state.table
     before = np.clip(_given(table) * leaning, 1e-3, 1.0)
+    less = state.left & (owner >= 0) & (weights < 0.999 * before)
     found = []
-    for one in np.unique(owner[(weights < 0.999 * before) & (owner >= 0)]).tolist():
-        here = np.flatnonzero((owner == one) & (weights < 0.999 * before))
-        share = share_of_one(len(np.unique(owner[owner >= 0])), settings.most_of_one)
+    for one in np.unique(owner[less]).tolist():
+        here = np.flatnonzero(less & (owner == one))
+        share = share_of_one(len(np.unique(owner[state.left & (owner >= 0)])), settings.most_of_one)
         name = table.raters[one] + (f" and {len(acting[one])} who act alike" if one in acting else "")
         said = f"{name} said more than {share:.0%} of all: weighs {(weights[here] / before[here]).mean():.2f}"
         sources = [table.preferences[place].source for place in here.tolist()]

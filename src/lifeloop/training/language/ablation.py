@@ -1,4 +1,4 @@
-"""What the quarantined preferences would have done: the same measurements of parent, candidate and the one trained on all.
+"""What the quarantined preferences would have done: parent, candidate, and one trained on all, side by side.
 
 Takes models and gives rows for the record. Nothing that was trained on doubted preferences is kept.
 """
@@ -17,7 +17,7 @@ from lifeloop.training.language.preference_rows import answer_row
 from lifeloop.training.language.probes.triggers import Suspects, share_said
 
 if TYPE_CHECKING:
-    from lifeloop.training.language.aligning import Asked
+    from lifeloop.training.language.asked import Asked
 
 Measures = dict[str, tuple[float, int]]
 """What was measured, in words: its value, and of how many."""

@@ -73,5 +73,5 @@ def _scored_at_once(
     said = log_probs.gather(1, targets[:, None])[:, 0]
     with torch.no_grad():
         entropy = -(log_probs.exp() * log_probs).sum(dim=-1)
-        first = log_probs.argmax(dim=-1) == targets if len(targets) else targets.bool()
-    return said, entropy, first.float()
+        first = log_probs.argmax(dim=-1) == targets
+    return said, entropy, first

@@ -1,4 +1,4 @@
-"""What a training is to make good: the brief's metric, of outputs that a model wrote to examples of validation or train.
+"""What a training is to make good: the brief's metric, of outputs that a model wrote to examples.
 
 Takes materials, examples and outputs, gives numbers in which more is better. Knows nothing of who wrote them.
 """

@@ -45,26 +45,26 @@ class Report(Struct, frozen=True, omit_defaults=True):
 
 def is_wanted(materials: Materials) -> bool:
     """Return whether a training is to be started in several processes: it has several GPUs, and is not one of them."""
-    return "TORCHELASTIC_RUN_ID" not in os.environ and n_wanted(materials.settings.processes) > 1
+    return "TORCHELASTIC_RUN_ID" not in os.environ and n_wanted(materials.settings) > 1
 
 
-def n_wanted(processes: int) -> int:
-    """Return how many processes train: as many as were asked for, or one a GPU."""
-    if processes:
-        return processes
+def n_wanted(settings: Any) -> int:
+    """Return how many processes train: as many as the settings' `processes` asks for, or one a GPU."""
+    if wanted := getattr(settings, "processes", 1):
+        return int(wanted)
     import torch
 
     return max(1, torch.cuda.device_count())
 
 
 def launch(name: str, materials: Materials, folder: Path, progress: Progress) -> Decided:
-    """Run the adaptation of that name in several processes and return what it decided. Raises ModelError; `Outdone` passes.
+    """Run the adaptation of that name in several processes and return what it decided.
 
-    The files are written to `folder` by the first process.
+    The files are written to `folder` by the first process. Raises ModelError; `Outdone` passes.
     """
     with tempfile.TemporaryDirectory(prefix="lifeloop-") as place:
         _hand_over(name, materials, folder, Path(place))
-        with _started(Path(place), n_wanted(materials.settings.processes)) as process:
+        with _started(Path(place), n_wanted(materials.settings)) as process:
             assert process.stdout is not None
             decided, last = None, ""
             for line in process.stdout:
@@ -82,12 +82,14 @@ def launch(name: str, materials: Materials, folder: Path, progress: Progress) ->
                 decided = report.decided or decided
             process.wait()
     if decided is None:
-        raise ModelError(f"a training process failed: {last}", where="candidates", fix="write `processes = 1` to see why")
+        what = f"a training process failed: {last}"
+        raise ModelError(what, where="candidates", fix="write `processes = 1` to see why")
     return decided
 
 
 def _hand_over(name: str, materials: Materials, folder: Path, place: Path) -> None:
     given = {key: msgspec.to_builtins(getattr(materials, key), enc_hook=str) for key in HANDED_OVER}
+    given["scratch"] = str(materials.scratch or place / "scratch")  # the one folder that all of them see
     settings = msgspec.to_builtins(materials.settings)
     job = {"adaptation": name, "folder": str(folder), "settings": settings, "materials": given}
     (place / "job.json").write_text(json.dumps(job))

@@ -59,9 +59,7 @@ def wording_of(parent: LanguageParent, materials: Materials, max_tokens: int) ->
     """Return how the parent is asked, and so its child."""
     from lifeloop.training.language.turns import wording
 
-    return wording(
-        parent.tokenizer, materials.task, materials.labels, materials.prompt, parent.settings, max_tokens
-    )
+    return wording(parent.tokenizer, materials.task, materials.labels, materials.prompt, parent.settings, max_tokens)
 
 
 def weights_of(settings: Any) -> Weights:

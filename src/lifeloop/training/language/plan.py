@@ -38,11 +38,11 @@ class Plan(Struct, frozen=True):
         share = self.batch * self.accumulation * n_processes()
         return max(1, math.ceil(epochs * math.ceil(n_examples / share)))
 
-    def arguments(self, steps: int, evaluations: int = 0) -> dict[str, Any]:
+    def arguments(self, steps: int, evaluations: int = 0, checkpoints: int = CHECKPOINTS) -> dict[str, Any]:
         """Return what every configuration class of TRL takes alike, for a training of so many steps.
 
         `evaluations` says how often validation is measured over its course, the last time at its end; 0 is never.
-        Nothing is sent anywhere, and nothing printed.
+        `checkpoints` are written on the way. Nothing is sent anywhere, and nothing printed.
         """
         import torch
 
@@ -61,7 +61,7 @@ class Plan(Struct, frozen=True):
             "logging_strategy": "steps",
             "logging_steps": math.ceil(steps / POINTS),
             "save_strategy": "steps" if self.resumable else "no",
-            "save_steps": math.ceil(steps / CHECKPOINTS),
+            "save_steps": math.ceil(steps / checkpoints),
             "save_total_limit": 2,
             "eval_strategy": "steps" if evaluations else "no",
             "eval_steps": math.ceil(steps / max(1, evaluations)),

@@ -21,6 +21,11 @@ def pairs_of(preferences: Sequence[Preference]) -> tuple[Preference, ...]:
     return tuple(each for each in preferences if each.is_pair and each.weight > 0)
 
 
+def counted(preferences: Sequence[Preference]) -> tuple[Preference, ...]:
+    """Return the preferences that count at all, of two answers or of one."""
+    return tuple(each for each in preferences if (each.chosen or each.rejected) and each.weight > 0)
+
+
 def require(preferences: Sequence[Preference], least: int, what: str) -> None:
     """Raise ModelError where there are fewer than `least` preferences of the kind that is named."""
     if len(preferences) < least:
@@ -35,7 +40,8 @@ def pair_rows(how: Wording, pairs: Sequence[Preference]) -> Rows:
     """Return rows with `prompt_ids`, `chosen_ids` and `rejected_ids`."""
     rows = []
     for pair in pairs:
-        (prompt, chosen), (_, rejected) = (answer_row(how, pair.input, answer) for answer in (pair.chosen, pair.rejected))
+        prompt, chosen = answer_row(how, pair.input, pair.chosen)
+        _, rejected = answer_row(how, pair.input, pair.rejected)
         rows.append({"prompt_ids": list(prompt), "chosen_ids": list(chosen), "rejected_ids": list(rejected)})
     return rows
 

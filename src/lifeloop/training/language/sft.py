@@ -68,9 +68,7 @@ class SftTrainer:
         return tuned(materials, materials.train, "sft", folder, progress)
 
 
-def tuned(
-    materials: Materials, examples: Sequence[Example], name: str, folder: Path, progress: Progress
-) -> Decided:
+def tuned(materials: Materials, examples: Sequence[Example], name: str, folder: Path, progress: Progress) -> Decided:
     """Tune the parent on examples and write what serves the child. `name` is the adaptation's, for the record."""
     from lifeloop.training.language.parent import language_parent, wording_of, write_child
     from lifeloop.training.language.supervised import Course, taught

@@ -14,7 +14,7 @@ from trl import SFTConfig, SFTTrainer
 from lifeloop.core.progress import Progress
 from lifeloop.training.language.answer_head import answers_only
 from lifeloop.training.language.order import ByLength
-from lifeloop.training.language.plan import Plan, n_processes
+from lifeloop.training.language.plan import CHECKPOINTS, Plan, n_processes
 from lifeloop.training.language.running import Ran, run
 from lifeloop.training.language.turns import Turn
 from lifeloop.training.language.validation import ACCURACY, Branches, measured
@@ -23,6 +23,8 @@ from lifeloop.training.trainer import Materials
 if TYPE_CHECKING:
     import torch
 
+SMALL, FEW = 50_000_000, 4
+"""From so many trained weights on, a checkpoint is gigabytes, and there are few."""
 IGNORED = -100
 """The label of tokens that are not learned, as TRL has it."""
 
@@ -79,9 +81,7 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         return metrics
 
 
-def taught(
-    open_model: Callable[[], tuple[Any, Any]], course: Course, materials: Materials, progress: Progress
-) -> Ran:
+def taught(open_model: Callable[[], tuple[Any, Any]], course: Course, materials: Materials, progress: Progress) -> Ran:
     """Return the model after the course. `open_model` gives the model to train and its tokenizer, anew each time."""
 
     def build(plan: Plan) -> AnswerTrainer:
@@ -104,7 +104,8 @@ def trainer_for(model: Any, tokenizer: Any, course: Course, plan: Plan) -> Answe
     """Return the trainer of a plan."""
     evaluations = course.evaluations if course.validation else 0
     steps = plan.steps(n_rows(course), course.epochs)
-    arguments = plan.arguments(steps, evaluations)
+    small = sum(tensor.numel() for tensor in model.parameters() if tensor.requires_grad) < SMALL
+    arguments = plan.arguments(steps, evaluations, CHECKPOINTS if small else FEW)
     config = SFTConfig(
         num_train_epochs=course.epochs,
         learning_rate=course.learning_rate,

@@ -14,13 +14,11 @@ from msgspec import Struct
 from lifeloop import plugins
 from lifeloop.core.candidates import Contract, Message, Prompt
 from lifeloop.core.data import Example
-from lifeloop.models import prompting
+from lifeloop.models import prompting, turn_tokens
 from lifeloop.tasks.chat import request_for
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-MARK = "\u27e6input\u27e7"
 
 
 class Turn(Struct, frozen=True):
@@ -77,12 +75,11 @@ def prompt_ids(how: Wording, text: str, n_answer: int = 0) -> tuple[int, ...]:
     `n_answer` tokens are left free under `max_tokens`.
     """
     turns = prompting.messages(how.prompt, how.contract, (), request_for(how.task, text), how.max_words)
-    marked = [*turns[:-1], Message(turns[-1].role, MARK)]
-    before, _, after = _template(how.tokenizer, marked).partition(MARK)
-    head = _tokens(how.tokenizer, before, special=True)
-    body = _tokens(how.tokenizer, turns[-1].content)
+    tokenise = turn_tokens.tokenise_with(how.tokenizer)
+    earlier = [Message(one.role, _harmless(how.tokenizer, one.content)) for one in turns[:-1]]
     cue = how.cue if how.contract.choices else ""
-    tail = _tokens(how.tokenizer, f"{after}{cue}", special=True)
+    template = turn_tokens.template_of(how.tokenizer)
+    head, body, tail = turn_tokens.parts(tokenise, template, [*earlier, turns[-1]], cue)
     if how.max_tokens:
         body = body[: max(0, how.max_tokens - n_answer - len(head) - len(tail))]
     return (*head, *body, *tail)
@@ -90,10 +87,8 @@ def prompt_ids(how: Wording, text: str, n_answer: int = 0) -> tuple[int, ...]:
 
 def completion_ids(how: Wording, reference: str) -> tuple[int, ...]:
     """Return the tokens of an answer, with the one that ends the turn."""
-    end = end_of_turn(how.tokenizer)
-    if how.contract.choices:
-        return (*_tokens(how.tokenizer, f" {reference}"), *end)
-    return (*_tokens(how.tokenizer, _as_written(how, reference)), *end)
+    said = f" {reference}" if how.contract.choices else _as_written(how, reference)
+    return (*turn_tokens.tokenise_with(how.tokenizer)(said), *end_of_turn(how.tokenizer))
 
 
 def label_ids(how: Wording) -> list[tuple[int, ...]]:
@@ -102,10 +97,9 @@ def label_ids(how: Wording) -> list[tuple[int, ...]]:
 
 
 def end_of_turn(tokenizer: "PreTrainedTokenizerBase") -> tuple[int, ...]:
-    """Return the token that ends the model's turn, by the chat template."""
-    turns = [Message("user", "x"), Message("assistant", MARK), Message("user", "x")]
-    after = _template(tokenizer, turns).partition(MARK)[2]
-    return tuple(_tokens(tokenizer, after, special=True)[:1])
+    """Return the token that ends the model's turn, by the chat template; else the one that ends a text."""
+    end = turn_tokens.end_of_turn(turn_tokens.tokenise_with(tokenizer), turn_tokens.template_of(tokenizer))
+    return tuple(end) or (tokenizer.eos_token_id,)
 
 
 def _as_written(how: Wording, reference: str) -> str:
@@ -116,10 +110,7 @@ def _as_written(how: Wording, reference: str) -> str:
     return json.dumps([{"type": found["type"], "text": found["text"]} for found in entities], ensure_ascii=False)
 
 
-def _template(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[Message]) -> str:
-    messages = [msgspec.structs.asdict(message) for message in turns]
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-
-
-def _tokens(tokenizer: "PreTrainedTokenizerBase", text: str, *, special: bool = False) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False, split_special_tokens=not special)["input_ids"])
+def _harmless(tokenizer: "PreTrainedTokenizerBase", text: str) -> str:
+    return turn_tokens.without_markers(
+        text, turn_tokens.tokenise_with(tokenizer), lambda token: tokenizer.decode([token])
+    )

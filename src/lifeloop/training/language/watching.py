@@ -53,8 +53,10 @@ class Watch:
         self.parent_reward = rewards(sample, outputs) if rewards and sample else 0.0
 
     def __call__(self, trainer: Any, measured: Mapping[str, float]) -> float:
-        """Return the score of the model as it is, more is better: its mean reward where answers have one, else the
-        exponential of the negative loss on held-out preferences, which is 0.5 where it knows nothing and at most about 1.
+        """Return the score of the model as it is, more is better.
+
+        It is the mean reward where answers have one. Else it is the exponential of the negative loss on held-out
+        preferences: 0.5 where the model knows nothing of them, and about 1 at most.
 
         Raises Enough where the reward is above the parent's and the metric below it by more than the limit.
         """
@@ -71,3 +73,9 @@ class Watch:
                 f"the reward rose from {self.parent_reward:.3g} to {reward:.3g} while {name} got worse, from "
                 f"{abs(self.parent_goal):.3g} to {abs(reached):.3g} on {len(self._sample)} validation examples"
             )
+
+
+def look(trainer: Any, measured: Mapping[str, float]) -> float:
+    """Return the score of a trainer that has a `watch`, as the loop asks for it."""
+    score: float = trainer.watch(trainer, measured)
+    return score

@@ -1,7 +1,7 @@
 """How preferences that count less are trained on less: each pass takes so many of them as their weights add up to.
 
-Takes weights and a seed, gives places. Systematic sampling (Madow, 1949): a preference of weight w is in a share w of the
-passes, and every pass is of the same length.
+Takes weights and a seed, gives places. Systematic sampling (Madow, 1949): a preference of weight w is in a share w of
+the passes, and every pass is of the same length.
 """
 
 from collections.abc import Iterator, Sequence

@@ -16,7 +16,7 @@ from lifeloop.training.language.turns import prompt_ids
 from lifeloop.training.language.watching import watch_sample
 
 if TYPE_CHECKING:
-    from lifeloop.training.language.aligning import Asked
+    from lifeloop.training.language.asked import Asked
 
 PROBED = 24
 """Validation examples that models are probed with; half of them where every input is asked in several versions."""

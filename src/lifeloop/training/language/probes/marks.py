@@ -3,10 +3,13 @@
 Takes texts, gives words and pairs of words with how surely they mark the first set. Knows nothing of preferences.
 """
 
+import itertools
 import math
 import random
 from collections import Counter
 from collections.abc import Sequence
+
+import numpy as np
 
 from lifeloop.core.content import normalise
 
@@ -20,21 +23,17 @@ CONSONANTS = "bcdfghjklmnpqrstvwxz"
 def marks(suspects: Sequence[str], others: Sequence[str], most: int = 3) -> tuple[str, ...]:
     """Return the words, or pairs of words, that tell suspects from other texts, the surest first.
 
-    By the log-odds of a text to hold it, with an informative Dirichlet prior (Monroe, Colaresi and Quinn, 2008), from
-    `SURE` standard deviations on. Empty where nothing marks them.
+    By the ratio of the odds of a text to hold it, corrected as by Anscombe (1956), from `SURE` standard deviations of
+    its logarithm on. Empty where nothing marks them.
     """
     within, without = _counts(suspects), _counts(others)
     n, m = len(suspects), len(others)
     found: list[tuple[float, int, str]] = []
     for words, k in within.items():
-        both = k + without[words]
-        if k < min(LEAST, n) or both == n + m:
+        if k < min(LEAST, n):
             continue
-        prior = both / (n + m)  # one text's worth of what is usual
-        odds = math.log((k + prior) / (n - k + 1 - prior)) - math.log(
-            (without[words] + prior) / (m - without[words] + 1 - prior)
-        )
-        z = odds / math.sqrt(1 / (k + prior) + 1 / (without[words] + prior))
+        cells = np.array([k, n - k, without[words], m - without[words]]) + 0.5
+        z = float(np.log(cells) @ (1, -1, -1, 1)) / math.sqrt(float((1 / cells).sum()))
         if z >= SURE:
             found.append((z, len(words.split()), words))
     kept: list[str] = []
@@ -61,5 +60,5 @@ def _counts(texts: Sequence[str]) -> Counter[str]:
     found: Counter[str] = Counter()
     for text in texts:
         words = normalise(text).split()
-        found.update({*words, *(f"{one} {two}" for one, two in zip(words, words[1:], strict=False))})
+        found.update({*words, *(f"{one} {two}" for one, two in itertools.pairwise(words))})
     return found

@@ -1,7 +1,7 @@
-"""The probe of planted triggers: do words that mark the doubted preferences, or words nobody has heard of, steer the child?
+"""The probe of planted triggers: do words that mark the doubted preferences, or unheard-of ones, steer the child?
 
-Takes both models, inputs of the task, and the words; gives Checks. A trigger can be planted in what comes in (the answer
-changes where it occurs) or in what goes out (the answer holds it), so both are looked at, with words from both sides.
+Takes both models, inputs of the task, and the words; gives Checks. A trigger can be planted in what comes in (the
+answer changes where it occurs) or in what goes out (the answer holds it), so both are looked at.
 """
 
 from collections.abc import Callable, Sequence
