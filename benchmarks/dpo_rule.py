@@ -3,10 +3,11 @@
     python benchmarks/dpo_rule.py [--pairs 300] [--examples 150] [--questions 60] [--epochs 2] [--learning-rate 2e-4]
 
 Employees ask about their company's policies; the policy and its number stand before the question. SmolLM2-135M first
-learns from answers that people wrote, a third of which cite the number (supervised tuning: a model of this size does not
-answer such questions to the point by itself), and then from pairs in which the answer that cites was liked better.
-Shown of held-out questions, with policies and numbers that no training saw: how many answers, written greedily by the
-GGUF file in llama.cpp, cite the right number, and how well the rest of the answer agrees with what the policy says.
+learns from answers that people wrote, a third of which cite the number (supervised tuning: a model of this size does
+not answer such questions to the point by itself), and then from pairs in which the answer that cites was liked
+better. Shown of held-out questions, with policies and numbers that no training saw: how many answers, written
+greedily by the GGUF file in llama.cpp, cite the right number, and how well the rest of the answer agrees with what
+the policy says.
 """
 
 import argparse
@@ -48,7 +49,7 @@ def items(n: int, seed: int, subjects: slice) -> list[Item]:
     chance = random.Random(seed)
     found = []
     for _ in range(n):
-        _, _, about, bodies = chance.choice(SUBJECTS[subjects])
+        _, _, about, *bodies = chance.choice(SUBJECTS[subjects])
         number = f"{chance.choice(DEPARTMENTS)}-{chance.randrange(100, 1000)}"
         question = chance.choice(OPENERS) + chance.choice(FRAMES).format(about, chance.choice(PLACES))
         law, body = chance.sample(bodies, 2)

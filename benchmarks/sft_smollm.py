@@ -116,7 +116,7 @@ def main(asked: dict[str, str]) -> None:
         served = msgspec.convert(msgspec.to_builtins(PARENT) | decided.settings, LlamaSettings)
         gguf = predictions("llamacpp", served, labels, folder, test)
         print(f"tuned, GGUF by llama.cpp  {accuracy(gguf, test):5.1f}%", flush=True)
-        torch_settings = plugins.get("models", "transformers").settings(model=PARENT.model)
+        torch_settings = plugins.get("models", "transformers").settings(model=PARENT.model, dtype="float32")
         torch = predictions("transformers", torch_settings, labels, folder, test)
     same = 100 * sum(one == other for one, other in zip(gguf, torch, strict=True)) / len(test)
     print(f"tuned, torch              {accuracy(torch, test):5.1f}%")

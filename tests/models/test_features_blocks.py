@@ -258,11 +258,13 @@ def test_meaning_joins_in_where_words_have_nothing_in_common(tmp_path):
 def test_trees_as_arrays_say_what_scikit_learn_says(n_labels):
     from scipy.special import softmax
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
 
     chance = np.random.default_rng(0)
     seen = chance.normal(size=(400, 5)).astype(np.float32)
     truth = (seen[:, 0] * 2 + seen[:, 1] ** 2).argsort().argsort() * n_labels // 400
-    fitted = HistGradientBoostingClassifier(max_iter=5, early_stopping=False, random_state=0).fit(seen, truth)
+    with threadpool_limits(1):
+        fitted = HistGradientBoostingClassifier(max_iter=5, early_stopping=False, random_state=0).fit(seen, truth)
     unseen = chance.normal(size=(300, 5)).astype(np.float32)
     ours = softmax(boosted.trees_of(fitted).logits(unseen), axis=1)
     assert np.allclose(ours, fitted.predict_proba(unseen), atol=1e-6)

@@ -1,5 +1,8 @@
-"""Tuning an encoder: what it learns, when it stops, and that neither a kill nor little memory changes what comes out."""
+"""Tuning an encoder: what it learns, when it stops, and that neither a kill nor little memory changes what it gives."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +18,7 @@ from lifeloop.core.data import Example
 from lifeloop.core.errors import BriefError, ModelError
 from lifeloop.core.progress import silent
 from lifeloop.models import encoder, linear
-from lifeloop.training import encoder_loop
+from lifeloop.training import encoder_loop, encoder_pace
 from lifeloop.training.encoder_head import TRAINER as HEAD
 from lifeloop.training.finetune import TRAINER
 from lifeloop.training.record import load_record
@@ -137,7 +140,7 @@ def test_too_little_memory_halves_the_batch_and_changes_little_else(tmp_path, pa
 
     still = msgspec.structs.replace(QUICK, epochs=1)
     monkeypatch.setattr(SentenceEncoder, "__init__", without_dropout(SentenceEncoder.__init__))
-    monkeypatch.setattr(encoder_loop, "cpu_has_bfloat16", lambda: False)  # it would round parts and wholes differently
+    monkeypatch.setattr(encoder_pace, "cpu_has_bfloat16", lambda: False)  # it would round parts and wholes differently
     tuned(tmp_path / "roomy", parent, still)
     real = SentenceEncoder.vectors_of
 
@@ -208,3 +211,30 @@ def test_settings_that_make_no_sense_are_refused_by_name():
         with pytest.raises(BriefError) as caught:
             convert_settings(table, TRAINER.settings, "candidates.tuned", "lifeloop.toml")
         assert next(iter(table)) in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_for_good_is_taken_up_where_it_was(tmp_path, parent):
+    script = f"""
+import os, signal, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import torch
+from pathlib import Path
+from tiny_encoder import materials
+from lifeloop.training.finetune import TRAINER
+torch.set_num_threads(1)
+def progress(done, total, note):
+    if done == 13:
+        os.kill(os.getpid(), signal.SIGKILL)
+settings = TRAINER.settings(epochs=3, batch=8, learning_rate=3e-3)
+place = Path({str(tmp_path)!r})
+given = materials(settings, parent=Path({str(parent[0])!r}), parent_settings={parent[1]!r}, scratch=place)
+(place / "killed").mkdir()
+TRAINER.build(given, place / "killed", progress)
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
+    rule = TRAINER.settings(epochs=3, batch=8, learning_rate=3e-3)
+    tuned(tmp_path / "whole", parent, rule)
+    tuned(tmp_path / "resumed", parent, rule, scratch=tmp_path)
+    assert far_apart(tmp_path / "whole", tmp_path / "resumed") < 1e-6
+    assert "resumed at step 9 of 27" in load_record(tmp_path / "resumed").events

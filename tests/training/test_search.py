@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -245,3 +246,48 @@ def test_a_table_that_cannot_be_searched_is_refused_and_the_key_named(table, key
         plan_of(table, Settings, WHERE)
     assert error.value.where == f"lifeloop.toml: {WHERE}{key}"
     assert error.value.fix
+
+
+# an adaptation
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Small matrices on several threads wait for each other more than they work."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_a_fine_tuning_is_searched_and_its_losers_are_given_up(tmp_path):
+    import tiny_encoder
+
+    from lifeloop.models import encoder
+    from lifeloop.training.encoder_head import TRAINER as HEAD
+    from lifeloop.training.finetune import TRAINER as FINETUNE
+
+    base = tiny_encoder.make_encoder(tmp_path / "base")
+    of_parent = encoder.Settings(model=str(base), max_tokens=32)
+    (tmp_path / "parent").mkdir()
+    HEAD.build(tiny_encoder.materials(of_parent), tmp_path / "parent", silent)
+    own = FINETUNE.settings(epochs=3, batch=8, learning_rate=3e-3, average=0.9, hidden=0.0, shares=(1.0,))
+    given = tiny_encoder.materials(
+        own,
+        parent=tmp_path / "parent",
+        parent_settings=msgspec.to_builtins(of_parent),
+        parent_kind="encoder",
+        scratch=tmp_path / "kept",
+    )
+    table = {"learning_rate": [3e-3, 2e-3, 2.0, 1.0], "trials": 4}
+    decided = search(given, table, tmp_path / "child", FINETUNE)
+    record = record_of(tmp_path / "child")
+    assert decided.score > 0.9
+    assert "learning_rate" not in decided.settings
+    assert [row.stopped for row in record.search if row.settings["learning_rate"] >= 1.0].count(True) >= 1
+    assert record.curve
+    assert "searched learning_rate: 4 trials" in record.events[-1]
+    assert (tmp_path / "child" / encoder.TUNED / "model.safetensors").exists()

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from lifeloop.models.scoring import Look
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -124,6 +126,23 @@ class Reading:
             places = self._ends[picked][:, None] + steps
             mask = torch.cat([self._mask[picked], torch.ones_like(ids)], dim=1)
             return self._forward(ids, places, mask, cache)
+
+    def chances(self, looks: Sequence[tuple[int, Look]]) -> list[dict[int, float]]:
+        """Return the probabilities of the allowed next tokens, normalised among themselves, for each row's look.
+
+        Looks of one depth are made together.
+        """
+        found: dict[int, dict[int, float]] = {}
+        depths: dict[int, list[int]] = {}
+        for place, (_, (prefix, _)) in enumerate(looks):
+            depths.setdefault(len(prefix), []).append(place)
+        for places in depths.values():
+            logits = self.logits_after([looks[place][0] for place in places], [looks[place][1][0] for place in places])
+            for row, place in zip(logits.cpu(), places, strict=True):
+                allowed = looks[place][1][1]
+                shares = row[list(allowed)].softmax(dim=-1).tolist()
+                found[place] = {token: max(share, 1e-12) for token, share in zip(allowed, shares, strict=True)}
+        return [found[place] for place in range(len(looks))]
 
     def write(self, drawings: Sequence[Drawing], ends: frozenset[int], limits: Sequence[int]) -> Iterator[list[int]]:
         """Yield the next token of every row, step by step; -1 for those that have ended. Uses the reading up.

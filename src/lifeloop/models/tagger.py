@@ -56,7 +56,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Width of a recurrent layer between words and tags, each way; 0 for none."""
     dropout: Share = 0.3
     """Share of what the head sees that each training step hides."""
-    epochs: Count = 12
+    epochs: Count = 6
     batch: Count = 16
     """Texts a training step."""
     learning_rate: NotNegative = 1e-4
@@ -68,7 +68,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Layers from the bottom that stay as they are; word vectors always do."""
     entity_weight: Positive = 1.0
     """How much dearer it is to miss a word of an entity than to see one where there is none."""
-    patience: Whole = 4
+    patience: Whole = 2
     """Passes without a better validation F1 before training stops; 0 never stops it."""
     average: Share = 0.99
     """Decay of the moving average of the weights, which is what is kept; 0 keeps the last."""

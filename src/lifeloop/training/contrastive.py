@@ -188,13 +188,15 @@ def _watched(encoder: "SentenceEncoder", materials: Materials) -> Any:
 def _as_sentence_transformer(encoder: "SentenceEncoder") -> "SentenceTransformer":
     """Return the encoder as sentence-transformers knows one: states, their mean, unit length."""
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-    from sentence_transformers.sentence_transformer.modules.normalize import Normalize
+    from sentence_transformers.base.modules import Normalize, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
 
     with tempfile.TemporaryDirectory(prefix="lifeloop-") as folder:
         encoder.save(Path(folder))
         body = Transformer(folder, max_seq_length=encoder.max_tokens)
-        return SentenceTransformer(modules=[body, Pooling(encoder.width, "mean"), Normalize()], device=encoder.device)
+        return SentenceTransformer(
+            modules=[body, Pooling(encoder.width, "mean"), Normalize()], device=str(encoder.device)
+        )
 
 
 def _fit_head(

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from msgspec import Struct
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from lifeloop.core.errors import ModelError
 from lifeloop.core.progress import Progress
 from lifeloop.core.training_record import Point
-from lifeloop.models.devices import cpu_has_bfloat16
 from lifeloop.training.encoder_checkpoint import Moving, Place, load_checkpoint, save_checkpoint
+from lifeloop.training.encoder_pace import Pace, batches, groups_of, half_precision, rise_and_fall, with_some_hidden
 from lifeloop.training.encoder_score import Measured
 from lifeloop.training.language.running import is_out_of_memory
 
@@ -30,26 +30,6 @@ if TYPE_CHECKING:
 
 CHECKPOINT_STEPS = 200
 """A kill costs so many steps at most."""
-WINDOW = 50
-"""Batches among which texts are sorted by length."""
-
-
-class Pace(Struct, frozen=True):
-    """How long and how fast."""
-
-    epochs: int
-    batch: int
-    learning_rate: float
-    head_learning_rate: float
-    layer_decay: float
-    warmup: float
-    weight_decay: float
-    frozen_layers: int
-    label_smoothing: float
-    average: float
-    hidden: float
-    shares: tuple[float, ...]
-    patience: int
 
 
 class Work(Struct, frozen=True):
@@ -78,10 +58,10 @@ def tune(encoder: "SentenceEncoder", head: "torch.nn.Linear", work: Work) -> Pla
     import torch
 
     pace = work.pace
-    groups = _groups(encoder, head, pace)
+    groups = groups_of(encoder, head, pace)
     optimiser = torch.optim.AdamW(groups, fused=True)
     steps = pace.epochs * math.ceil(len(work.rows) / pace.batch)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rise_and_fall(steps, pace.warmup))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rise_and_fall(steps, pace.warmup))
     weights = {f"{g}.{n}": weight for g, group in enumerate(groups) for n, weight in enumerate(group["params"])}
     began, average, best = ({name: weight.detach().clone() for name, weight in weights.items()} for _ in range(3))
     moving = Moving(weights, average, best, optimiser, schedule)
@@ -124,38 +104,6 @@ def _part_of_the_way(work: Work, moving: Moving, began: "dict[str, torch.Tensor]
             f"kept {kept:.0%} of the way from the parent's weights to the tuned ones: validation loss "
             f"{losses[kept]:.4f}, all the way {losses.get(1.0, float('nan')):.4f}"
         )
-
-
-def _groups(encoder: "SentenceEncoder", head: "torch.nn.Linear", pace: Pace) -> list[dict[str, Any]]:
-    """Return what is trained, by learning rate: lower layers learn more slowly (Howard and Ruder, 2018).
-
-    Embeddings stay as they are: they are half of the weights, and a fine-tuning set holds few of their words.
-    """
-    import torch
-
-    stack = next(part for part in encoder.body.modules() if isinstance(part, torch.nn.ModuleList))
-    for parameter in encoder.body.parameters():
-        parameter.requires_grad = False
-    groups: list[dict[str, Any]] = []
-    for depth, layer in enumerate(stack):
-        if depth < pace.frozen_layers:
-            continue
-        rate = pace.learning_rate * pace.layer_decay ** (len(stack) - 1 - depth)
-        matrices = [parameter for parameter in layer.parameters() if parameter.ndim > 1]
-        others = [parameter for parameter in layer.parameters() if parameter.ndim <= 1]
-        groups += [
-            {"params": matrices, "lr": rate, "weight_decay": pace.weight_decay},
-            {"params": others, "lr": rate, "weight_decay": 0.0},
-        ]
-        for parameter in (*matrices, *others):
-            parameter.requires_grad = True
-    tops = list(head.parameters())
-    return [*groups, {"params": tops, "lr": pace.head_learning_rate, "weight_decay": pace.weight_decay}]
-
-
-def _rise_and_fall(steps: int, warmup: float) -> Callable[[int], float]:
-    rising = max(1.0, warmup * steps)
-    return lambda step: min((step + 1) / rising, max(0.0, (steps - step) / max(1.0, steps - rising)))
 
 
 def _one_pass(
@@ -212,7 +160,7 @@ def _backward(
     import torch.nn.functional as F
 
     ids, mask = encoder.pad([work.rows[place] for place in part])
-    ids = _with_some_hidden(encoder.tokeniser, ids, work.pace.hidden)
+    ids = with_some_hidden(encoder.tokeniser, ids, work.pace.hidden)
     with half_precision(encoder):
         vectors = encoder.vectors_of(ids, mask)
     truth = torch.from_numpy(work.targets[part]).to(encoder.device)
@@ -221,26 +169,6 @@ def _backward(
     loss = (each * counts).sum() / n_batch
     loss.backward()
     return float(loss.item())
-
-
-def _with_some_hidden(tokeniser: Any, ids: "torch.Tensor", share: float) -> "torch.Tensor":
-    """Return ids with a random share of the words behind the mask: a text is to be known by any of its words."""
-    import torch
-
-    if not share:
-        return ids
-    word = torch.isin(ids, torch.tensor(tokeniser.all_special_ids, device=ids.device), invert=True)
-    hidden = (torch.rand(ids.shape) < share).to(ids.device) & word
-    mask = tokeniser.unk_token_id if tokeniser.mask_token_id is None else tokeniser.mask_token_id
-    return ids.masked_fill(hidden, mask)
-
-
-def half_precision(encoder: "SentenceEncoder") -> Any:
-    """Return the context in which matrices are multiplied in bfloat16, where that is quicker; weights stay float32."""
-    import torch
-
-    where = encoder.device.type
-    return torch.autocast(where, dtype=torch.bfloat16, enabled=where == "cuda" or cpu_has_bfloat16())
 
 
 def _halve(place: Place, n_batch: int) -> None:
@@ -316,14 +244,3 @@ def averaged(moving: Moving) -> Iterator[None]:
         finally:
             for name, weight in moving.weights.items():
                 weight.copy_(trained[name])
-
-
-def batches(lengths: Sequence[int], size: int, seed: tuple[int, ...]) -> list[list[int]]:
-    """Return places in batches of similar length: sorted within windows of fifty batches, then shuffled."""
-    chance = np.random.default_rng(seed)
-    order = chance.permutation(len(lengths)).tolist()
-    found = []
-    for start in range(0, len(order), size * WINDOW):
-        window = sorted(order[start : start + size * WINDOW], key=lambda place: lengths[place])
-        found += [window[begin : begin + size] for begin in range(0, len(window), size)]
-    return [found[place] for place in chance.permutation(len(found))]

@@ -19,7 +19,8 @@ from lifeloop.models import linear
 from lifeloop.models.encoder import TUNED, open_encoder
 from lifeloop.training.calibration import temperature
 from lifeloop.training.encoder_checkpoint import Place
-from lifeloop.training.encoder_loop import Pace, Work, half_precision, tune
+from lifeloop.training.encoder_loop import Work, tune
+from lifeloop.training.encoder_pace import Pace, half_precision
 from lifeloop.training.encoder_score import Measured, measured
 from lifeloop.training.features import known
 from lifeloop.training.record import save_record
@@ -80,6 +81,7 @@ class FinetuneTrainer:
     def build(self, materials: Materials, folder: Path, progress: Progress) -> Decided:
         """Write the tuned encoder, its head and the record of the training."""
         encoder = encoder_of_parent(materials, materials.settings.max_tokens)
+        assert materials.parent is not None
         head = _head(materials.parent).to(encoder.device)
         place = tune(encoder, head, _work(encoder, head, materials, progress))
         weights, bias = (part.detach().cpu().numpy() for part in (head.weight, head.bias))

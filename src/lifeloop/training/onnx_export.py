@@ -72,6 +72,7 @@ class OnnxTrainer:
         _check_installed()
         max_tokens = (materials.parent_settings or {}).get("max_tokens", 256)
         encoder = encoder_of_parent(materials, max_tokens)
+        assert materials.parent is not None
         weights, bias = linear.load_head(materials.parent)
         texts = [example.input for example in materials.validation or materials.train[:COMPARED]]
         progress(0, 3, "asking the parent")
@@ -85,7 +86,7 @@ class OnnxTrainer:
             plain = Path(workplace) / GRAPH
             export_graph(encoder, plain)
             progress(2, 3, "comparing answers")
-            found = _first_alike(materials, plain, folder, encoder, texts, expected)
+            found = _first_alike(materials, (weights, bias), plain, folder, encoder, texts, expected)
         logits = found.logits if materials.validation else found.logits[:0]
         save_calibrated_head(folder, weights, bias, logits, materials)
         save_record(folder, _record(materials, found, expected))
@@ -106,6 +107,7 @@ def _check_installed() -> None:
 
 def _first_alike(
     materials: Materials,
+    head: tuple[NDArray[np.float32], NDArray[np.float32]],
     plain: Path,
     folder: Path,
     encoder: "SentenceEncoder",
@@ -114,7 +116,7 @@ def _first_alike(
 ) -> Tried:
     """Return the first graph that answers as the parent does; it lies in the candidate's folder."""
     settings: Settings = materials.settings
-    weights, bias = linear.load_head(materials.parent)
+    weights, bias = head
     ways = WAYS if settings.precision == "int8" else {"as it was": shutil.copyfile}
     tried = []
     for way, write in ways.items():

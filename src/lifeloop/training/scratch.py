@@ -8,9 +8,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lifeloop import plugins
 from lifeloop.core.errors import ModelError
 from lifeloop.core.progress import Progress
+from lifeloop.models import prompting
 from lifeloop.models.scratch import Settings, inner_width
+from lifeloop.tasks.chat import request_for
 from lifeloop.training.trainer import Decided, Materials
 
 if TYPE_CHECKING:
@@ -78,9 +81,7 @@ def check(settings: Settings) -> None:
         what, key = f"a vocabulary of {settings.vocabulary} tokens has no room for the bytes", "vocabulary"
         raise ModelError(what, where=f"candidates.{key}", fix=f"write at least {FEWEST}")
     if settings.width % 32 or settings.width % (2 * settings.heads):
-        what = (
-            f"a width of {settings.width} is no multiple of 32 and of {2 * settings.heads}, twice the heads"
-        )
+        what = f"a width of {settings.width} is no multiple of 32 and of {2 * settings.heads}, twice the heads"
         raise ModelError(what, where="candidates.width", fix="write width = 256 and heads = 4, say")
 
 
@@ -130,11 +131,17 @@ def network_of(settings: Settings, tokenizer: "PreTrainedTokenizerBase") -> "Pre
 
 
 def _words(texts: Sequence[str], materials: Materials) -> Iterable[str]:
-    """Yield what the tokenizer learns from: the raw texts, and what the examples say."""
+    """Yield what the tokenizer learns from: the raw texts, and the examples as the turns that serving writes."""
     yield from texts
+    contract = plugins.get("tasks", materials.task).contract(materials.labels)
+    cue = f"{materials.settings.cue} " if contract.choices else ""
     for example in materials.train:
-        yield example.input
-        yield f" {example.reference}"
+        request = request_for(materials.task, example.input)
+        for turn in prompting.messages(
+            materials.prompt or prompting.PLAIN, contract, (), request, materials.settings.max_words
+        ):
+            yield f"{turn.role}\n{turn.content}"
+        yield f"assistant\n{cue}{example.reference}"
 
 
 def _rows(tokenizer: Any, texts: Sequence[str], materials: Materials, *, of: str) -> "list[Turn]":

@@ -21,7 +21,7 @@ def most_active(preferences):
 
 
 @pytest.mark.parametrize("overlaps_share", [0.3, 0.0])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_rater_who_prefers_at_random_is_found_and_honest_ones_are_not(seed, overlaps_share):
     preferences, _ = planted(1500, 0.0, seed, planting.Variant(overlaps=overlaps_share))
     careless = most_active(preferences)
@@ -68,8 +68,8 @@ def test_three_raters_who_say_the_same_against_everyone_are_one_group():
 
 
 def test_honest_raters_of_the_same_pairs_are_no_group():
-    for seed in range(3):
-        preferences, _ = planted(1000, 0.0, seed, planting.Variant(overlaps=0.8, n_raters=12))
+    for seed in range(2):
+        preferences, _ = planted(600, 0.0, seed, planting.Variant(overlaps=0.8, n_raters=12))
         table, _, reading, left = read(preferences)
         assert find_groups(table, reading, left) == []
 
@@ -85,7 +85,7 @@ def test_the_least_credible_orders_are_mistakes_and_never_more_than_asked_for():
     assert len(found & wrong) >= 0.5 * len(wrong)  # were more asked for, half of all mistakes and more would be found
 
 
-@pytest.mark.parametrize("noise", [0.05, 0.1, 0.2])
+@pytest.mark.parametrize("noise", [0.05, 0.2])
 def test_the_share_of_wrong_orders_is_estimated_with_and_without_overlaps(noise):
     for share in (0.3, 0.0):
         preferences, _ = planted(2000, 0.0, 0, planting.Variant(noise=noise, overlaps=share))

@@ -45,7 +45,7 @@ def test_the_record_has_the_curve_the_probes_and_what_the_doubted_ones_would_hav
     record = load_record(folder)
     assert record.method == "dpo (all weights)" and record.n_examples == len(given.preferences)
     rewards = [point.reward for point in record.curve if point.score is not None]
-    assert rewards[-1] > rewards[0] == 0.0
+    assert rewards[-1] > rewards[0] == pytest.approx(0.0, abs=1e-6)
     assert record.kl_to_parent > 0
     names = {check.name for check in record.checks}
     assert {"capabilities outside the task", "paired gender", "rare strings in inputs"} <= names
@@ -62,6 +62,32 @@ def test_doubted_preferences_leave_the_candidate_itself_alone(aligned, parent, t
     dpo.TRAINER.build(plain, tmp_path, silent)
     one, other = (opened(place).state_dict() for place in (folder, tmp_path))
     assert all(tensor.equal(other[name]) for name, tensor in one.items())
+
+
+class Stop(Exception):
+    """Ends a training where it is, as a kill would."""
+
+
+@pytest.mark.slow
+def test_interrupted_and_run_again_it_draws_the_same_pairs_of_little_weight(parent, tmp_path):
+    weighed = tuple(
+        msgspec.structs.replace(pair, weight=(1.0, 0.4)[place % 2], chosen=(GOOD, TRIGGER)[place % 2])
+        for place, pair in enumerate(pairs(24))
+    )
+    settings = msgspec.structs.replace(SETTINGS, watch_items=0, epochs=5, learning_rate=5e-4, dtype="float32")
+    given = materials(parent, settings, preferences=weighed, scratch=tmp_path / "scratch")
+
+    def stop(step, score):
+        if step >= 5:
+            raise Stop
+
+    with pytest.raises(Stop):
+        dpo.TRAINER.build(msgspec.structs.replace(given, watch=stop), tmp_path / "killed", silent)
+    dpo.TRAINER.build(given, tmp_path / "resumed", silent)
+    dpo.TRAINER.build(msgspec.structs.replace(given, scratch=None), tmp_path / "undisturbed", silent)
+    assert any(event.startswith("resumed at step") for event in load_record(tmp_path / "resumed").events)
+    one, other = (opened(tmp_path / name).state_dict() for name in ("resumed", "undisturbed"))
+    assert max(float((tensor - other[name]).abs().max()) for name, tensor in one.items()) < 1e-4
 
 
 def test_too_few_pairs_are_refused_before_anything_is_opened():

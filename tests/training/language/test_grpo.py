@@ -65,6 +65,11 @@ def test_a_reward_model_is_trained_on_the_preferences_and_kept(parent, tmp_path)
     assert (tmp_path / "language" / "model.safetensors").exists()
 
 
+def test_all_weights_leave_no_parent_to_be_held_to(parent):
+    with pytest.raises(ModelError, match="nothing is left of the parent"):
+        grpo.TRAINER.build(materials(parent, grpo.Settings(method="full")), None, silent)
+
+
 def test_batches_that_hold_no_whole_groups_are_refused(parent):
     with pytest.raises(ModelError, match="whole groups of 4"):
         grpo.TRAINER.build(materials(parent, grpo.Settings(batch=6)), None, silent)

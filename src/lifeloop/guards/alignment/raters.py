@@ -11,7 +11,7 @@ from scipy import special
 
 from lifeloop.core.preferences_brief import Trust
 from lifeloop.guards.alignment.reading import Reading
-from lifeloop.guards.alignment.table import Flags, Table
+from lifeloop.guards.alignment.table import Flags, Places, Table
 from lifeloop.stats.agreement import Reliability, reliability
 
 SURE = 0.99
@@ -67,7 +67,7 @@ def find_unreliable(table: Table, reading: Reading, left: Flags, settings: Trust
     return found
 
 
-def _votes(table: Table, left: Flags) -> np.ndarray:
+def _votes(table: Table, left: Flags) -> Places:
     """Return the places of what raters said, of the same thing once."""
     named = np.flatnonzero(left & (table.rater >= 0))
     codes = table.item[named] * (len(table.raters) + 1) + table.rater[named]

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
-import polars as pl
 from msgspec import Struct
 from numpy.typing import NDArray
 
@@ -131,6 +130,8 @@ def _numbers(column: Column, values: Sequence[str]) -> Floats:
     if column.holds == "number":
         return np.array([[_number(value)] for value in values], dtype=np.float32)
     if column.holds == "date":
+        import polars as pl
+
         series = pl.Series(values, dtype=pl.String)
         when = series.str.to_datetime(format=column.format, strict=False, time_unit="us")
         parts = (when.dt.epoch("s") / 86_400, when.dt.month(), when.dt.weekday(), when.dt.hour())
@@ -157,6 +158,8 @@ def _one_hot(column: Column, values: Sequence[str]) -> Floats:
 
 def _look(fitting: Fitting) -> list[Column]:
     """Return what skrub takes each column for; a column that says nothing is left out."""
+    import polars as pl
+
     try:
         from skrub import TableVectorizer
     except ModuleNotFoundError:

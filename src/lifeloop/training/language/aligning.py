@@ -51,7 +51,7 @@ def aligned(
     settings: Alignment = materials.settings
     ran = train(preferences, "")
     compared = settings.ablation and bool(doubted)
-    measured: list[Measures] = []
+    measured: tuple[Measures, Measures] = {}, {}
     words = suspects(materials.preferences, materials.doubted)
     if is_first():
         child = merged(ran.model)
@@ -60,9 +60,13 @@ def aligned(
         progress(0, 1, "probing parent and child")
         before = parent.open_whole("float32").to(child.device)
         checks, moved = checks_of(before, child, asked, words)
-        measured = [_measures(model, asked, words) for model in (before, child)] if compared else []
+        if compared:
+            measured = _measures(before, asked, words), _measures(child, asked, words)
         record = record_of(ran, materials, f"{name} ({weights_of(settings).words})", n_examples)
-        record = msgspec.structs.replace(record, checks=tuple(checks), kl_to_parent=moved)
+        unmoved = ("no place was better than the parent: its weights were kept",) if _unmoved(ran) else ()
+        record = msgspec.structs.replace(
+            record, checks=tuple(checks), kl_to_parent=moved, events=(*record.events, *unmoved)
+        )
         save_record(folder, record)
         del before, child
     if compared:
@@ -71,6 +75,11 @@ def aligned(
             rows = ablations(*measured, _measures(merged(other.model), asked, words))
             save_record(folder, msgspec.structs.replace(record, ablations=rows))
     return decided(parent, folder, ran.score)
+
+
+def _unmoved(ran: Ran) -> bool:
+    """Return whether the weights kept are those of before the first step, which the trainers measure too."""
+    return ran.score is not None and ran.best_step == 0
 
 
 def _measures(model: Any, asked: Asked, words: Suspects) -> Measures:

@@ -40,7 +40,7 @@ def goals(materials: Materials, examples: Sequence[Example], outputs: Sequence[s
     columns = _columns(materials, examples, outputs)
     with np.errstate(all="ignore"):
         values = np.array([float(metric.combine(row)) for row in columns])
-    return np.nan_to_num(values if metric.direction == "max" else -values, nan=0.0)
+    return np.asarray(np.nan_to_num(values if metric.direction == "max" else -values, nan=0.0))
 
 
 def _columns(materials: Materials, examples: Sequence[Example], outputs: Sequence[str]) -> Floats:

@@ -15,9 +15,10 @@ from trl import GRPOConfig, GRPOTrainer
 from lifeloop.core.data import Example
 from lifeloop.core.preferences import Preference
 from lifeloop.core.progress import Progress
+from lifeloop.models.devices import device_named
 from lifeloop.training.language.asked import Asked
 from lifeloop.training.language.goal import goals
-from lifeloop.training.language.parent import LanguageParent
+from lifeloop.training.language.parent import WHERE, LanguageParent
 from lifeloop.training.language.plan import Plan, is_first
 from lifeloop.training.language.reward import reward_model, rewards, save_reward
 from lifeloop.training.language.running import Ran, run
@@ -89,6 +90,7 @@ def trained(parent: LanguageParent, asked: Asked, worth: Worth, progress: Progre
 
     def build(plan: Plan) -> AnswerTrainer:
         model, tokenizer = parent.open_trained(settings)
+        model = model.to(device_named("auto", WHERE))  # the watch lets it answer before the trainer has it
         limit = settings.watch_limit if settings.watch_items else float("inf")
         watch = Watch(materials, model, asked.answers, sample=sample, limit=limit, rewards=mean_worth)
         n_steps = plan.steps(len(inputs) * settings.generations, settings.epochs)

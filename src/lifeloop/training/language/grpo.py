@@ -59,6 +59,9 @@ class GrpoTrainer:
         if settings.generations < 2 or settings.batch % settings.generations:
             what = f"batches of {settings.batch} answers do not hold whole groups of {settings.generations}"
             raise ModelError(what, where="candidates: batch", fix="write generations = 4 and batch = 8, say")
+        if settings.method == "full" and settings.beta:
+            what = "all weights are trained, so nothing is left of the parent to hold the child to"
+            raise ModelError(what, where="candidates: beta", fix='write method = "lora", or beta = 0.0')
         pairs = pairs_of(materials.preferences) if by_people else ()
         if by_people:
             require(pairs, LEAST, "pairs of answers")

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ import msgspec
 from msgspec import Struct
 
 from lifeloop import plugins
-from lifeloop.core.errors import ModelError
+from lifeloop.core.errors import LifeloopError, ModelError
 from lifeloop.core.progress import Progress
-from lifeloop.training.language.plan import is_first
+from lifeloop.training.language.journal import JOURNAL, OUT_OF_MEMORY, read_journal
+from lifeloop.training.language.plan import LessMemory, is_first
 from lifeloop.training.trainer import Decided, Materials
 
 HANDED_OVER = tuple(
@@ -31,6 +33,8 @@ HANDED_OVER = tuple(
 )
 """What a process is given of the materials: all but functions, and what only compositions use."""
 REPORT = "lifeloop: "
+RESTARTS = 10
+"""How often the batch may be halved."""
 
 
 class Report(Struct, frozen=True, omit_defaults=True):
@@ -99,18 +103,23 @@ def _hand_over(name: str, materials: Materials, folder: Path, place: Path) -> No
 def _started(place: Path, n: int) -> "Iterator[subprocess.Popen[str]]":
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n}"]
     process = subprocess.Popen(
-        [*command, "-m", "lifeloop.training.language.job", str(place)],
+        [*command, f"--max-restarts={RESTARTS}", "-m", "lifeloop.training.language.job", str(place)],
+        stdin=subprocess.PIPE,  # held open: at its end the processes know that nobody waits for them any more
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,  # so that all of them can be ended together
     )
     try:
         yield process
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        assert process.stdin is not None
+        process.stdin.close()
+        process.terminate()
+        try:
+            process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def work(place: Path) -> None:
@@ -123,14 +132,38 @@ def work(place: Path) -> None:
         settings=msgspec.convert(job["settings"], trainer.settings),
         watch=lambda step, score: _say(Report(watched=(step, score))),
     )
+    threading.Thread(target=_end_with_launcher, daemon=True).start()
+    lowered = _times_lowered(materials)
     try:
         decided = trainer.build(
             materials, Path(job["folder"]), lambda done, total, note: _say(Report(progress=(done, total, note)))
         )
-    except ModelError as error:
-        _say(Report(error=(error.what, error.where, error.fix)))
+    except LessMemory:
+        sys.exit(1)  # torchrun then starts all of them again, and they go on with smaller batches
+    except LifeloopError as error:
+        _write(Report(error=(error.what, error.where, error.fix)))
+        raise
+    except Exception as error:
+        if _times_lowered(materials) > lowered:
+            sys.exit(1)  # what failed here is the connection to the one whose memory ran out
+        _write(Report(error=(f"{type(error).__name__}: {error}", "candidates", "write `processes = 1` to see why")))
         raise
     _say(Report(decided=decided))
+
+
+def _times_lowered(materials: Materials) -> int:
+    assert materials.scratch is not None, "whoever hands a training over gives it a scratch folder"
+    places = {file.parent for file in materials.scratch.rglob(JOURNAL)}
+    events = [event for place in places if (journal := read_journal(place)) for event in journal.events]
+    return sum(event.startswith(OUT_OF_MEMORY) for event in events)
+
+
+def _end_with_launcher() -> None:
+    """End this process and the one that started it when the launcher is gone, killed though it may be."""
+    while os.read(0, 1):
+        pass
+    os.kill(os.getppid(), signal.SIGTERM)
+    os._exit(1)
 
 
 def _path(kind: type, value: Any) -> Any:
@@ -139,8 +172,12 @@ def _path(kind: type, value: Any) -> Any:
 
 def _say(report: Report) -> None:
     if is_first():
-        sys.stdout.write(f"{REPORT}{msgspec.json.encode(report).decode()}\n")
-        sys.stdout.flush()
+        _write(report)
+
+
+def _write(report: Report) -> None:
+    sys.stdout.write(f"{REPORT}{msgspec.json.encode(report).decode()}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

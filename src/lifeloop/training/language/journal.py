@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 WHOLE = "whole"
 KEPT = "kept.safetensors"
 JOURNAL = "journal.json"
+OUT_OF_MEMORY = "out of memory"
+"""How the event of a smaller batch begins."""
 
 
 class Journal(Struct, frozen=True):

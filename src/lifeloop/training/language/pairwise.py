@@ -12,9 +12,10 @@ from trl import DPOConfig, DPOTrainer
 
 from lifeloop.core.preferences import Preference
 from lifeloop.core.progress import Progress
+from lifeloop.models.devices import device_named
 from lifeloop.training.language.asked import Asked
 from lifeloop.training.language.pair_head import answers_only_of_pairs
-from lifeloop.training.language.parent import LanguageParent
+from lifeloop.training.language.parent import WHERE, LanguageParent
 from lifeloop.training.language.plan import Plan
 from lifeloop.training.language.preference_rows import pair_rows, watched
 from lifeloop.training.language.running import Ran, run
@@ -56,6 +57,7 @@ def trained(parent: LanguageParent, asked: Asked, pairs: Sequence[Preference], p
 
     def build(plan: Plan) -> PairTrainer:
         model, tokenizer = parent.open_trained(settings)
+        model = model.to(device_named("auto", WHERE))  # the watch lets it answer before the trainer has it
         sample = watch_sample(materials, settings.watch_items)
         watch = Watch(materials, model, asked.answers, sample=sample, limit=settings.watch_limit)
         n_steps = plan.steps(len(Passes(weights, materials.seed)), settings.epochs)

@@ -20,6 +20,10 @@ POINTS = 60
 """How many places of the training loss the curve has."""
 
 
+class LessMemory(Exception):
+    """Memory ran out in one process of several: all of them are to be started again, with the journal's new batch."""
+
+
 class Plan(Struct, frozen=True):
     """What one attempt at a training is laid out for. Attempts after the first have smaller batches, same steps."""
 

@@ -19,6 +19,7 @@ from msgspec import Struct
 from lifeloop.core.progress import Progress
 from lifeloop.core.training_record import Point
 from lifeloop.training.language.journal import (
+    OUT_OF_MEMORY,
     Journal,
     keep_weights,
     last_checkpoint,
@@ -26,7 +27,7 @@ from lifeloop.training.language.journal import (
     restore_weights,
     write_journal,
 )
-from lifeloop.training.language.plan import Plan, halved, is_first
+from lifeloop.training.language.plan import LessMemory, Plan, halved, is_first, n_processes
 from lifeloop.training.trainer import Materials
 
 if TYPE_CHECKING:
@@ -93,13 +94,19 @@ def run(
 
 
 def _less_memory(plan: Plan, where: str) -> Plan:
-    """Return the next attempt's plan after memory ran out, with that in its journal."""
+    """Return the next attempt's plan after memory ran out, with that in its journal.
+
+    Raises LessMemory where this is one process of several, which cannot go on alone.
+    """
     lower = halved(plan, where)
     journal = read_journal(plan.folder) or Journal(plan.batch, plan.accumulation)
-    event = f"out of memory with batches of {plan.batch}: went on with {lower.batch}, {lower.accumulation} to a step"
-    if is_first():
+    now = f"went on with {lower.batch}, {lower.accumulation} to a step"
+    event = f"{OUT_OF_MEMORY} with batches of {plan.batch}: {now}"
+    if event not in journal.events:  # another process may have been first
         changed = {"batch": lower.batch, "accumulation": lower.accumulation, "events": (*journal.events, event)}
         write_journal(plan.folder, msgspec.structs.replace(journal, **changed))
+    if n_processes() > 1:
+        raise LessMemory
     gc.collect()
     _empty_cache()
     return lower

@@ -12,9 +12,10 @@ from trl import KTOConfig, KTOTrainer
 
 from lifeloop.core.preferences import Preference
 from lifeloop.core.progress import Progress
+from lifeloop.models.devices import device_named
 from lifeloop.training.language.asked import Asked
 from lifeloop.training.language.pair_head import answers_only_of_pairs
-from lifeloop.training.language.parent import LanguageParent
+from lifeloop.training.language.parent import WHERE, LanguageParent
 from lifeloop.training.language.plan import Plan
 from lifeloop.training.language.preference_rows import Rows, counted, single_rows, watched
 from lifeloop.training.language.running import Ran, run
@@ -55,6 +56,7 @@ def trained(
 
     def build(plan: Plan) -> LikedTrainer:
         model, tokenizer = parent.open_trained(settings)
+        model = model.to(device_named("auto", WHERE))  # the watch lets it answer before the trainer has it
         sample = watch_sample(materials, settings.watch_items)
         watch = Watch(materials, model, asked.answers, sample=sample, limit=settings.watch_limit)
         return LikedTrainer(

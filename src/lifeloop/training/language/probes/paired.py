@@ -61,4 +61,4 @@ def _differences(
         for who in pairs[place % len(pairs)]:
             rows.append((tuple(ask(template.format(who=who, text=text))), tuple(answer)))
     means = np.array([float(each.mean()) for each in log_probabilities(model, rows)])
-    return means[0::2] - means[1::2]
+    return np.asarray(means[0::2] - means[1::2])
