@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 GPU := $(shell command -v nvidia-smi 2>/dev/null)
 
-.PHONY: demo test test-fast lint format bench bench-scope bench-prompts bench-selection clean
+.PHONY: demo test test-fast lint format bench bench-scope bench-prompts bench-selection bench-training clean
 
 demo: .venv/.demo-done
 	$(BIN)/python examples/news/demo.py
@@ -33,6 +33,8 @@ bench: .venv/.dev-done .venv/.peers-done
 	$(BIN)/python benchmarks/near_duplicates.py --peers .venv/peers/bin/python
 	$(BIN)/python benchmarks/planted.py
 	$(BIN)/python benchmarks/personal_data.py
+	$(BIN)/python benchmarks/planted_preferences.py
+	$(BIN)/python benchmarks/poisoned_feedback.py
 	$(BIN)/python benchmarks/gateway.py
 
 # Train and search for minutes: CLINC150, where it is beside the checkout, and prompts with SmolLM2.
@@ -45,6 +47,17 @@ bench-prompts: .venv/.dev-done
 bench-selection: .venv/.dev-done
 	$(BIN)/python benchmarks/selection.py label 3
 	$(BIN)/python benchmarks/selection.py train 2
+
+# Train for an hour or two on two cores: encoders, taggers and language models, each beside a peer or a bare limit.
+bench-training: .venv/.dev-done
+	$(BIN)/python benchmarks/encoder_finetune.py
+	$(BIN)/python benchmarks/onnx_encoder.py
+	$(BIN)/python benchmarks/wnut17.py
+	$(BIN)/python benchmarks/features.py
+	$(BIN)/python benchmarks/contrastive.py
+	$(BIN)/python benchmarks/sft_smollm.py
+	$(BIN)/python benchmarks/sft_throughput.py
+	$(BIN)/python benchmarks/dpo_rule.py
 
 clean:
 	rm -rf .venv examples/news/data examples/news/.lifeloop examples/news/reports
