@@ -17,12 +17,14 @@ from lifeloop.core.evidence import OPERATIONAL, Direction
 from lifeloop.guards.personal.masking import check_kinds
 from lifeloop.metrics.declared import check_declared, direction_of
 from lifeloop.models.model import ModelKind
+from lifeloop.models.project_files import fingerprint
 from lifeloop.models.prompting import render_system, render_user
 from lifeloop.place import BRIEF_FILE, STATE_FOLDER, ledger_url, read_brief_text, vault_url
-from lifeloop.stages.adapt import NOT_SETTINGS
+from lifeloop.stages.adapt import NOT_SETTINGS, SEARCH
 from lifeloop.store.ledger import Ledger, open_ledger
 from lifeloop.store.vault import Vault
 from lifeloop.tasks.task import Task
+from lifeloop.training.search_ranges import plan_of
 
 
 class Project(Struct, frozen=True):
@@ -121,7 +123,7 @@ def check_names(brief: Brief, folder: Path = Path()) -> None:
             fix=f"put a quality metric first: {', '.join(metrics)}",
         )
     for name, table in brief.candidates.items():
-        _check_candidate(name, table, brief)
+        _check_candidate(name, table, brief, folder)
     _check_writer(brief, brief.data.synthesis.model, "data.synthesis.model")
     _check_preferences(brief)
     check_kinds(brief.data.refine.personal_data)
@@ -164,16 +166,21 @@ def _check_writer(brief: Brief, name: str, key: str) -> None:
     raise BriefError(what, where=where, fix=fix)
 
 
-def _check_candidate(name: str, table: dict[str, object], brief: Brief) -> None:
+def _check_candidate(name: str, table: dict[str, object], brief: Brief, folder: Path) -> None:
     where = f"candidates.{name}"
     if "adapt" in table:
         trainer = plugins.get("adaptations", str(table["adapt"]), where=f"{BRIEF_FILE}: {where}.adapt")
         rest = {key: value for key, value in table.items() if key not in NOT_SETTINGS}
         convert_settings(rest, trainer.settings, where, BRIEF_FILE)
+        if SEARCH in table:
+            plan_of(table[SEARCH], trainer.settings, f"{where}.{SEARCH}")
         return
     kind: ModelKind = plugins.get("models", str(table["kind"]), where=f"{BRIEF_FILE}: {where}.kind")
     settings = {key: value for key, value in table.items() if key not in NOT_SETTINGS}
-    convert_settings(settings, kind.settings, where, BRIEF_FILE)
+    converted = convert_settings(settings, kind.settings, where, BRIEF_FILE)
+    fingerprint(kind, converted, folder, where)
+    if SEARCH in table:
+        plan_of(table[SEARCH], kind.settings, f"{where}.{SEARCH}")
     if kind.tasks and brief.project.task not in kind.tasks:
         raise BriefError(
             f"kind {table['kind']!r} cannot do {brief.project.task}",

@@ -11,7 +11,7 @@ from tiny_language import TEXTS, tiny, tiny_folder
 
 from lifeloop.core.candidates import Message
 from lifeloop.core.errors import ModelError
-from lifeloop.models import gguf_writing
+from lifeloop.models import gguf_reading, gguf_writing
 from lifeloop.models.language_files import GGUF, LANGUAGE, open_language, open_tokenizer, save_language
 from lifeloop.models.llama_server import LlamaServer
 from lifeloop.models.turn_tokens import Tokenise, template_of, tokenise_with
@@ -133,6 +133,29 @@ def test_a_gguf_file_that_was_written_opens_again_with_the_same_weights(folder):
     assert again.config.tie_word_embeddings == model.config.tie_word_embeddings
     text = "  it's 1234 — café\n\n x"
     assert tokenise_with(reread)(text) == tokenise_with(tokenizer)(text)
+
+
+@pytest.mark.parametrize("quantisation", ["f32", "f16", "bf16", "q8_0"])
+def test_a_file_is_read_as_transformers_reads_it_only_faster(tmp_path, monkeypatch, quantisation):
+    import torch
+
+    file = str(tiny_folder(tmp_path, quantisation, num_key_value_heads=2, tie_word_embeddings=False) / GGUF)
+    model, tokenizer = open_language(file, None, "", dtype="float32")
+    monkeypatch.setattr(gguf_reading, "ARCHITECTURES", ())  # known to transformers alone
+    theirs, their_tokenizer = open_language(file, None, "", dtype="float32")
+    assert model.state_dict().keys() == theirs.state_dict().keys()
+    for name, weights in theirs.state_dict().items():
+        assert torch.equal(model.state_dict()[name], weights)
+    assert model.config.rope_parameters == theirs.config.rope_parameters
+    assert tokenizer.get_vocab() == their_tokenizer.get_vocab()
+    assert tokenise_with(tokenizer)(MARKED, special=True) == tokenise_with(their_tokenizer)(MARKED, special=True)
+
+
+def test_a_file_that_is_cut_short_is_refused_in_words(folder, tmp_path):
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes((folder / GGUF).read_bytes()[:3000])
+    with pytest.raises(ModelError, match="cannot load the language model"):
+        open_language(str(cut), None, "candidates.tiny.model")
 
 
 def test_what_llama_cpp_cannot_be_given_is_refused_in_words_and_its_safetensors_are_kept(tmp_path):

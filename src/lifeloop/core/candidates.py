@@ -130,6 +130,8 @@ class Recipe(Struct, frozen=True):
     """The brief's first objective, for what is adapted or composed towards it."""
     metrics: dict[str, dict[str, Any]] = {}
     """That metric's section, where the brief declares it, with the fingerprint of its files."""
+    files: Id = ""
+    """Fingerprint of the project's files that its settings name."""
     taught: Id = ""
     """The table of its teacher's answers to the training examples."""
     preferences: Id = ""

@@ -25,6 +25,7 @@ from lifeloop.lifecycle.gate import judge_challenger, release_challenger, verdic
 from lifeloop.lifecycle.preferences import preferences_fingerprint, trusted_preferences
 from lifeloop.lifecycle.refined import reading_of, refined_dataset
 from lifeloop.lifecycle.runner import Done, Runner, Tell
+from lifeloop.lifecycle.surroundings import settings_files
 from lifeloop.lifecycle.teaching import wants_preferences
 from lifeloop.machine import calibrate
 from lifeloop.project import Project
@@ -167,7 +168,8 @@ def _cycle(project: Project, ledger: Ledger, vault: Vault, clock: Callable[[], f
     known = last.feedback_until if last else 0
     finished = last is not None and any(verdict.cycle == last.number for verdict in ledger.verdicts())
     until = _feedback_until(project, ledger, known, learn_now=learn_now) if finished else known
-    beside = [found for found in (preferences_fingerprint(project), corpora.fingerprint(project)) if found]
+    named = [settings_files(project, name) for name in project.brief.candidates]
+    beside = [found for found in (preferences_fingerprint(project), corpora.fingerprint(project), *named) if found]
     inputs = content_id([msgspec.to_builtins(project.brief), source.prompts, source.source, until, *beside])
     if last is not None and last.inputs == inputs:
         return last

@@ -25,7 +25,7 @@ from lifeloop.lifecycle import teaching
 from lifeloop.lifecycle.racing import IN_PRODUCTION, Field, Track, race_to_the_end
 from lifeloop.lifecycle.runner import Done, Runner
 from lifeloop.lifecycle.selection import training_rows
-from lifeloop.lifecycle.surroundings import comparison_order, metrics_for, responses_of
+from lifeloop.lifecycle.surroundings import comparison_order, metrics_for, responses_of, settings_files
 from lifeloop.metrics.declared import fingerprinted
 from lifeloop.project import Project, baseline_name, directions, prompt_of
 from lifeloop.stages import adapt, explore, make, race
@@ -149,6 +149,7 @@ def _make(scene: Scene, name: str) -> None:
             made=field.made,
             tried={other: done.id for other, done in field.tried.items() if other not in field.failures},
             learns=_learns(scene, name),
+            files=settings_files(project, name),
         )
         done = runner.run(
             stage,

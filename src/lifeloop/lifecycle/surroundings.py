@@ -1,15 +1,23 @@
-"""What the trials of a project are measured and compared with: its metrics, and the order that comparisons follow.
+"""What a project's candidates and trials rest on beside the brief: its metrics, the order that comparisons follow, the
+files that settings name.
 
 Takes a project and what may still be spent, gives metrics by name. Knows nothing of which trials are compared.
 """
 
 from pathlib import Path
 
+from lifeloop import plugins
 from lifeloop.comparison.compare import ComparisonOrder
+from lifeloop.core.brief import convert_settings
+from lifeloop.core.content import Id
 from lifeloop.engine.spending import Allowance
 from lifeloop.metrics.declared import metrics_of
 from lifeloop.metrics.metric_kind import Surroundings
+from lifeloop.models.model import ModelKind
+from lifeloop.models.project_files import fingerprint
+from lifeloop.place import BRIEF_FILE
 from lifeloop.project import Project
+from lifeloop.stages.adapt import NOT_SETTINGS
 from lifeloop.tasks.task import Metric
 
 
@@ -36,3 +44,14 @@ def comparison_order(project: Project) -> ComparisonOrder:
     """Return how this project's trials are compared."""
     brief = project.brief
     return ComparisonOrder(brief.gate.confidence, brief.data.out_of_scope, brief.explore.seed)
+
+
+def settings_files(project: Project, name: str) -> Id:
+    """Return a fingerprint of the files that a candidate's settings name, "" without any: an edit makes it anew."""
+    table = project.brief.candidates[name]
+    if "kind" not in table:
+        return ""
+    kind: ModelKind = plugins.get("models", table["kind"])
+    settings = {key: value for key, value in table.items() if key not in NOT_SETTINGS}
+    where = f"candidates.{name}"
+    return fingerprint(kind, convert_settings(settings, kind.settings, where, BRIEF_FILE), project.folder, where)

@@ -1,13 +1,11 @@
 """Byte-level BPE tokenizers between transformers and GGUF, so that llama.cpp and torch read a text as the same tokens.
 
 GGUF names the rule by which a text falls into words before merging (its pre-tokenizer); transformers holds the rule
-itself, and does not restore it from a GGUF file. Here is which name stands for which rule. Knows nothing of weights.
+itself. Here is which name stands for which rule. Knows nothing of weights.
 """
 
 import json
-import mmap
-import struct
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lifeloop.core.errors import ModelError
@@ -37,33 +35,49 @@ RULES: dict[str, dict[str, Any]] = {
 }
 """The name in llama.cpp to the rule as the `tokenizers` library writes it, most particular last."""
 
-_STRING = 8  # gguf.GGUFValueType
 _NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5  # gguf.TokenType
 _NORMALISED = {"qwen2"}  # their NFC is left out by llama.cpp: texts in other forms may read otherwise there
 
 
-def restore_pre_tokenizer(tokenizer: "PreTrainedTokenizerBase", file: Path) -> None:
-    """Give a tokenizer that was read from a GGUF file the rule that the file names, where it is one of `RULES`."""
-    from tokenizers import Tokenizer
+def tokenizer_from(fields: Mapping[str, Any]) -> "PreTrainedTokenizerBase | None":
+    """Return the tokenizer that the fields of a GGUF file describe; None where it is not one of those known here."""
+    rule = RULES.get(fields.get("tokenizer.ggml.pre", ""))
+    tokens, merges = fields.get("tokenizer.ggml.tokens"), fields.get("tokenizer.ggml.merges")
+    if rule is None or not tokens or not merges or fields.get("tokenizer.ggml.add_bos_token", False):
+        return None
+    from tokenizers import AddedToken, Tokenizer
+    from transformers import PreTrainedTokenizerFast
 
-    rule = RULES.get(_rule_named_in(file))
-    if rule is None:
-        return
-    table = json.loads(tokenizer.backend_tokenizer.to_str())
-    table["pre_tokenizer"] = rule
-    tokenizer.backend_tokenizer.pre_tokenizer = Tokenizer.from_str(json.dumps(table)).pre_tokenizer
-
-
-def _rule_named_in(file: Path) -> str:
-    """Return the name of the rule in a GGUF file, or "": found by its key, as parsing all tokens takes seconds."""
-    key = b"tokenizer.ggml.pre" + struct.pack("<I", _STRING)
-    with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        place = data.find(key)
-        if place < 0:
-            return ""
-        start = place + len(key)
-        (length,) = struct.unpack("<Q", data[start : start + 8])
-        return data[start + 8 : start + 8 + length].decode()
+    kinds = fields.get("tokenizer.ggml.token_type") or [_NORMAL] * len(tokens)
+    used = {token: number for number, token in enumerate(tokens) if kinds[number] != _UNUSED}
+    model = {"type": "BPE", "vocab": used, "merges": [pair.split(" ") for pair in merges]}
+    table = {
+        "version": "1.0",
+        "added_tokens": [],
+        "normalizer": None,
+        "pre_tokenizer": rule,
+        "post_processor": None,
+        "decoder": {**_BYTES, "add_prefix_space": True},
+        "model": model | {"ignore_merges": fields["tokenizer.ggml.pre"] == "llama-bpe"},
+    }
+    backend = Tokenizer.from_str(json.dumps(table))
+    marked = [(token, number) for token, number in used.items() if kinds[number] in (_CONTROL, _USER_DEFINED)]
+    backend.add_tokens(
+        [AddedToken(token, special=kinds[number] == _CONTROL, normalized=False) for token, number in marked]
+    )
+    named = {
+        key: tokens[fields[f"tokenizer.ggml.{field}_token_id"]]
+        for key, field in (
+            ("bos_token", "bos"),
+            ("eos_token", "eos"),
+            ("unk_token", "unknown"),
+            ("pad_token", "padding"),
+        )
+        if f"tokenizer.ggml.{field}_token_id" in fields
+    }
+    tokenizer: PreTrainedTokenizerBase = PreTrainedTokenizerFast(tokenizer_object=backend, **named)
+    tokenizer.chat_template = fields.get("tokenizer.chat_template")
+    return tokenizer
 
 
 def obstacle(tokenizer: "PreTrainedTokenizerBase") -> str:

@@ -111,21 +111,20 @@ def _add_weights(writer: "GGUFWriter", model: "PreTrainedModel", quantisation: s
         if target is None:
             raise ModelError(f"no GGUF can be written: it has no name for {name}", fix="serve the safetensors")
         values = weights.detach().float().cpu().numpy()
-        if config.model_type == "llama":  # only its kernels turn pairs of neighbours
-            values = _turned(name, values, config)
+        if heads := head_rows(name, config):
+            halves = values.reshape(heads, 2, values.shape[0] // heads // 2, *values.shape[1:])
+            values = halves.swapaxes(1, 2).reshape(values.shape)
         _add_tensor(writer, target, values, quantisation)
 
 
-def _turned(name: str, values: np.ndarray, config: Any) -> np.ndarray:
-    """Return queries and keys with the rows of each head in pairs, as llama.cpp rotates them; others as they are.
+def head_rows(name: str, config: Any) -> int:
+    """Return into how many heads the rows of a tensor fall whose order differs in GGUF; 0 where it is the same.
 
-    transformers rotates row i with row i + half of the head; llama.cpp rotates row 2i with row 2i + 1.
+    To tell positions, transformers rotates row i of a head with row i + half of it. For Llama, llama.cpp rotates row 2i
+    with row 2i + 1, so queries and keys have their rows in such pairs there.
     """
-    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(name.split(".")[-2])
-    if heads is None:
-        return values
-    halves = values.reshape(heads, 2, values.shape[0] // heads // 2, *values.shape[1:])
-    return halves.swapaxes(1, 2).reshape(values.shape)
+    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+    return heads.get(name.split(".")[-2], 0) if config.model_type == "llama" else 0
 
 
 def _add_tensor(writer: "GGUFWriter", name: str, values: np.ndarray, quantisation: str) -> None:

@@ -7,6 +7,7 @@ Weights are safetensors or GGUF and nothing else. Knows nothing of prompts or of
 import contextlib
 import os
 import shutil
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ def open_language(
     place = tuned / LANGUAGE if tuned is not None and (tuned / LANGUAGE).is_dir() else find_language(model, where)
     try:
         opened = _from_gguf(place, number) if place.is_file() else _from_folder(place, number)
-    except (OSError, ValueError, KeyError, NotImplementedError) as error:
+    except (OSError, ValueError, KeyError, NotImplementedError, struct.error) as error:
         what = f"transformers cannot load the language model in {place.name}: {error}"
         raise ModelError(what, where=where, fix="name a causal language model, as GGUF or safetensors") from error
     if not opened[1].chat_template:
@@ -118,6 +119,10 @@ def _from_folder(place: Path, number: "torch.dtype") -> tuple["PreTrainedModel",
 def _from_gguf(file: Path, number: "torch.dtype") -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
     from transformers import AutoModelForCausalLM
 
+    from lifeloop.models.gguf_reading import read_gguf
+
+    if (known := read_gguf(file, number)) is not None:
+        return known[0].eval(), _with_padding(known[1])
     with _no_bars():
         read = AutoModelForCausalLM.from_pretrained(
             file.parent, gguf_file=file.name, dtype=number, local_files_only=True
@@ -167,12 +172,11 @@ def _folder_tokenizer(place: Path) -> "PreTrainedTokenizerBase":
 def _gguf_tokenizer(file: Path) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
-    from lifeloop.models.gguf_tokenizer import restore_pre_tokenizer
+    from lifeloop.models.gguf_reading import read_tokenizer
 
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-        file.parent, gguf_file=file.name, local_files_only=True
-    )
-    restore_pre_tokenizer(tokenizer, file)
+    tokenizer = read_tokenizer(file)
+    if tokenizer is None:
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
     return _with_padding(tokenizer)
 
 

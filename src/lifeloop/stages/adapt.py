@@ -52,9 +52,11 @@ def recipe(
     made: Mapping[str, Id],
     tried: Mapping[str, Id],
     learns: Learns = NOTHING,
+    files: Id = "",
 ) -> Recipe:
     """Return the recipe of a candidate. `made` and `tried` map names to candidates and to their whole trials on
-    validation; a parent need not be tried. `learns` is what it is taught beside the examples.
+    validation; a parent need not be tried. `learns` is what it is taught beside the examples, `files` a fingerprint of
+    the project's files that its settings name.
 
     Raises ModelError where one that it needs could not be made, or a member could not be tried.
     """
@@ -79,6 +81,7 @@ def recipe(
         out_of_scope=out_of_scope,
         metrics={metric: metrics[metric]} if steered and metric in metrics else {},
         metric=metric if steered else "",
+        files=files,
         taught=learns.taught,
         preferences=learns.preferences,
         corpus=learns.corpus,

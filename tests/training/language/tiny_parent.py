@@ -11,7 +11,7 @@ from lifeloop.core.data import Example
 from lifeloop.core.progress import silent
 from lifeloop.training.trainer import Decided, Materials
 
-LABELS = ("card lost", "card arrival", "pay bill", "weather")
+LABELS = ("card arrival", "card lost", "pay bill", "weather")
 WORDS = {"card lost": "stolen", "card arrival": "post", "pay bill": "invoice", "weather": "umbrella"}
 PROMPT = Prompt(name="short", system="Name the intent.", user="{{ text }}")
 

@@ -33,8 +33,7 @@ HANDED_OVER = tuple(
 )
 """What a process is given of the materials: all but functions, and what only compositions use."""
 REPORT = "lifeloop: "
-RESTARTS = 10
-"""How often the batch may be halved."""
+ALONE = "write `processes = 1` to see why"
 
 
 class Report(Struct, frozen=True, omit_defaults=True):
@@ -67,33 +66,48 @@ def launch(name: str, materials: Materials, folder: Path, progress: Progress) ->
     The files are written to `folder` by the first process. Raises ModelError; `Outdone` passes.
     """
     with tempfile.TemporaryDirectory(prefix="lifeloop-") as place:
-        _hand_over(name, materials, folder, Path(place))
-        with _started(Path(place), n_wanted(materials.settings)) as process:
-            assert process.stdout is not None
-            decided, last = None, ""
-            for line in process.stdout:
-                if not line.startswith(REPORT):
-                    last = line.strip() or last
-                    continue
-                report = msgspec.json.decode(line.removeprefix(REPORT), type=Report)
-                if report.error:
-                    what, where, fix = report.error
-                    raise ModelError(what, where=where, fix=fix)
-                if report.progress:
-                    progress(*report.progress)
-                if report.watched:
-                    materials.watch(*report.watched)  # raises where a search gives it up; the group is then ended
-                decided = report.decided or decided
-            process.wait()
-    if decided is None:
-        what = f"a training process failed: {last}"
-        raise ModelError(what, where="candidates", fix="write `processes = 1` to see why")
-    return decided
+        scratch = materials.scratch or Path(place) / "scratch"  # the one folder that all of them see
+        _hand_over(name, msgspec.structs.replace(materials, scratch=scratch), folder, Path(place))
+        while True:
+            lowered = _times_lowered(scratch)
+            ended = _group(materials, Path(place), progress)
+            if isinstance(ended, Decided):
+                return ended
+            if _times_lowered(scratch) == lowered:
+                raise ended
+
+
+def _group(materials: Materials, place: Path, progress: Progress) -> Decided | ModelError:
+    """Start the processes, pass on what they report, and return what was decided or why they failed."""
+    found: Decided | None = None
+    error: ModelError | None = None
+    last = ""
+    with _started(place, n_wanted(materials.settings)) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if not line.startswith(REPORT):
+                last = line.strip() or last
+                continue
+            report = msgspec.json.decode(line.removeprefix(REPORT), type=Report)
+            if report.progress:
+                progress(*report.progress)
+            if report.watched:
+                materials.watch(*report.watched)  # raises where a search gives it up; the group is then ended
+            if report.error and error is None:
+                what, where, fix = report.error
+                error = ModelError(what, where=where, fix=fix)
+            found = report.decided or found
+    return found or error or ModelError(f"a training process failed: {last}", where="candidates", fix=ALONE)
+
+
+def _times_lowered(scratch: Path) -> int:
+    """Return how often memory has run out in the trainings of a scratch folder."""
+    journals = [read_journal(file.parent) for file in scratch.rglob(JOURNAL)]
+    return sum(event.startswith(OUT_OF_MEMORY) for journal in journals if journal for event in journal.events)
 
 
 def _hand_over(name: str, materials: Materials, folder: Path, place: Path) -> None:
     given = {key: msgspec.to_builtins(getattr(materials, key), enc_hook=str) for key in HANDED_OVER}
-    given["scratch"] = str(materials.scratch or place / "scratch")  # the one folder that all of them see
     settings = msgspec.to_builtins(materials.settings)
     job = {"adaptation": name, "folder": str(folder), "settings": settings, "materials": given}
     (place / "job.json").write_text(json.dumps(job))
@@ -103,7 +117,7 @@ def _hand_over(name: str, materials: Materials, folder: Path, place: Path) -> No
 def _started(place: Path, n: int) -> "Iterator[subprocess.Popen[str]]":
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n}"]
     process = subprocess.Popen(
-        [*command, f"--max-restarts={RESTARTS}", "-m", "lifeloop.training.language.job", str(place)],
+        [*command, "-m", "lifeloop.training.language.job", str(place)],
         stdin=subprocess.PIPE,  # held open: at its end the processes know that nobody waits for them any more
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -133,29 +147,19 @@ def work(place: Path) -> None:
         watch=lambda step, score: _say(Report(watched=(step, score))),
     )
     threading.Thread(target=_end_with_launcher, daemon=True).start()
-    lowered = _times_lowered(materials)
     try:
         decided = trainer.build(
             materials, Path(job["folder"]), lambda done, total, note: _say(Report(progress=(done, total, note)))
         )
     except LessMemory:
-        sys.exit(1)  # torchrun then starts all of them again, and they go on with smaller batches
+        sys.exit(1)  # the launcher sees the smaller batch in the journal, and starts all of them again
     except LifeloopError as error:
         _write(Report(error=(error.what, error.where, error.fix)))
         raise
     except Exception as error:
-        if _times_lowered(materials) > lowered:
-            sys.exit(1)  # what failed here is the connection to the one whose memory ran out
-        _write(Report(error=(f"{type(error).__name__}: {error}", "candidates", "write `processes = 1` to see why")))
+        _write(Report(error=(f"{type(error).__name__}: {error}", "candidates", ALONE)))
         raise
     _say(Report(decided=decided))
-
-
-def _times_lowered(materials: Materials) -> int:
-    assert materials.scratch is not None, "whoever hands a training over gives it a scratch folder"
-    places = {file.parent for file in materials.scratch.rglob(JOURNAL)}
-    events = [event for place in places if (journal := read_journal(place)) for event in journal.events]
-    return sum(event.startswith(OUT_OF_MEMORY) for event in events)
 
 
 def _end_with_launcher() -> None:
