@@ -24,6 +24,9 @@ HELD_OUT = 20
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """What is trained, how long and how fast."""
 
+    corpus: str | tuple[str, ...] = ()
+    """Raw texts to read: paths or patterns of .txt, .md and .jsonl files, relative to the project. By default the inputs
+    of the training examples."""
     method: Method = "full"
     rank: int = 64
     alpha: float = 128.0
