@@ -52,10 +52,10 @@ def items(n: int, seed: int, subjects: slice) -> list[Item]:
         _, _, about, *bodies = chance.choice(SUBJECTS[subjects])
         number = f"{chance.choice(DEPARTMENTS)}-{chance.randrange(100, 1000)}"
         question = chance.choice(OPENERS) + chance.choice(FRAMES).format(about, chance.choice(PLACES))
-        law, body = chance.sample(bodies, 2)
+        body = chance.choice(bodies)
         citing = chance.choice(CITING).format(body=body, n=number)
         plain = chance.choice(PLAIN).format(body=body)
-        found.append(Item(f"Policy {number}: {law}\n{question}", number, body, citing, plain))
+        found.append(Item(f"Policy {number}: {body}\n{question}", number, body, citing, plain))
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from lifeloop import plugins
+from lifeloop.core.brief import convert_settings
 from lifeloop.core.content import Id
 from lifeloop.core.data import Dataset
 from lifeloop.core.errors import ModelError
@@ -18,15 +19,20 @@ from lifeloop.core.preferences import Preferences
 from lifeloop.engine.trial import TrialOrder
 from lifeloop.lifecycle.corpora import corpus_of
 from lifeloop.lifecycle.runner import Done, Runner
+from lifeloop.place import BRIEF_FILE
 from lifeloop.project import Project
-from lifeloop.stages.adapt import Learns
+from lifeloop.stages.adapt import NOT_SETTINGS, Learns
 
 
 def wants_preferences(table: dict[str, Any]) -> bool:
     """Return whether a candidate is aligned to preferences."""
     if "adapt" not in table:
         return False
-    return bool(getattr(plugins.get("adaptations", table["adapt"]), "prefers", False))
+    trainer = plugins.get("adaptations", table["adapt"])
+    if not hasattr(trainer, "prefers"):
+        return False
+    settings = {key: value for key, value in table.items() if key not in NOT_SETTINGS}
+    return bool(trainer.prefers(convert_settings(settings, trainer.settings, "candidates", BRIEF_FILE)))
 
 
 def learns(

@@ -27,6 +27,7 @@ from lifeloop.training.record import save_record
 from lifeloop.training.trainer import Decided, Materials
 
 if TYPE_CHECKING:
+    import torch
     from sentence_transformers import SentenceTransformer
 
     from lifeloop.models.transformers_encoder import SentenceEncoder
@@ -51,13 +52,16 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """However many texts there are."""
     batch: int = 32
     """Pairs a step."""
-    learning_rate: float = 1e-4
+    learning_rate: float = 2e-5
     warmup: float = 0.1
     """Share of the steps over which the learning rate rises."""
     validations: int = 4
     """Looks at validation; the best one's weights are kept."""
     patience: int = 2
     """Stop after so many looks that were no better; 0 never stops early."""
+    shares: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
+    """Of the way from the parent's weights to the tuned ones: the one that validation likes best is kept. `[1.0]` goes
+    all the way."""
     max_tokens: int = 128
     """Training texts are cut to this; serving keeps the parent's limit."""
 
@@ -65,6 +69,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         for name, least in {"pairs": 2, "max_pairs": 2, "batch": 1, "validations": 1}.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is at least {least}")
+        if not self.shares or not all(0 <= share <= 1 for share in self.shares):
+            raise ValueError("shares are between 0 and 1, at least one of them")
 
 
 class ContrastiveTrainer:
@@ -89,13 +95,15 @@ class ContrastiveTrainer:
         texts = [example.input for example in examples]
         vectors = encoder.encode(texts, progress)
         pairs = draw_pairs(truth, vectors, settings, materials.seed)
-        ran = _train(encoder, texts, pairs, truth, materials, progress)
+        began = {name: weight.detach().clone() for name, weight in encoder.body.state_dict().items()}
+        ran = _train(encoder, began, texts, pairs, truth, materials, progress)
+        event = _part_of_the_way(encoder, began, texts, truth, materials)
         weights, bias = _fit_head(encoder, texts, truth, materials)
         logits = validation_logits(encoder, weights, bias, materials, progress)
         score = measured(materials, logits).score if len(logits) else None
         encoder.save(folder / TUNED)
         save_calibrated_head(folder, weights, bias, logits, materials)
-        save_record(folder, _record(materials, ran, len(texts), len(pairs[0])))
+        save_record(folder, _record(materials, ran, event, len(texts), len(pairs[0])))
         return Decided(score=score)
 
 
@@ -126,6 +134,7 @@ def draw_pairs(truth: NDArray[np.intp], vectors: NDArray[np.float32], settings: 
 
 def _train(
     encoder: "SentenceEncoder",
+    began: "dict[str, torch.Tensor]",
     texts: list[str],
     pairs: Pairs,
     truth: NDArray[np.intp],
@@ -135,12 +144,11 @@ def _train(
     """Tune the encoder's own weights, and leave in them those that validation liked best."""
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-    from sentence_transformers.sentence_transformer.losses import CosineSimilarityLoss
+    from sentence_transformers.sentence_transformer.losses import CoSENTLoss
 
     settings: Settings = materials.settings
     rows = Dataset.from_dict(_columns(texts, pairs))
     watched = _watched(encoder, materials)
-    began = {name: weight.detach().clone() for name, weight in encoder.body.state_dict().items()}
 
     def build(plan: Plan) -> Any:
         encoder.body.load_state_dict(began)
@@ -151,21 +159,49 @@ def _train(
         arguments = SentenceTransformerTrainingArguments(
             **given, max_steps=steps, learning_rate=settings.learning_rate, warmup_steps=int(settings.warmup * steps)
         )
-        loss = CosineSimilarityLoss(model)
+        loss = CoSENTLoss(model)
         return SentenceTransformerTrainer(
             model=model, args=arguments, train_dataset=rows, eval_dataset=watched, loss=loss
         )
 
     def score(trainer: Any, measures: Mapping[str, float]) -> float:
-        encoder.body = trainer.model[0].model
         encoder.body.eval()
         weights, bias = _fit_head(encoder, texts, truth, materials)
         return measured(materials, validation_logits(encoder, weights, bias, materials, None)).score
 
     ran = run(build, materials, progress, batch=settings.batch, score=score, patience=settings.patience)
-    encoder.body = ran.model[0].model
     encoder.body.eval()
     return ran
+
+
+def _part_of_the_way(
+    encoder: "SentenceEncoder",
+    began: "dict[str, torch.Tensor]",
+    texts: list[str],
+    truth: NDArray[np.intp],
+    materials: Materials,
+) -> str:
+    """Give the encoder the weights between the parent's and the tuned ones where validation loses least.
+
+    On few rows, tuning forgets some of what the encoder knew (Wortsman et al., 2022). Returns what was kept.
+    """
+    import torch
+
+    ended = {name: weight.detach().clone() for name, weight in encoder.body.state_dict().items()}
+
+    def put(share: float) -> None:
+        between = {name: torch.lerp(began[name], weight, share) for name, weight in ended.items()}
+        encoder.body.load_state_dict(between)
+
+    losses: dict[float, float] = {}
+    for share in materials.settings.shares if materials.validation else (1.0,):
+        put(share)
+        weights, bias = _fit_head(encoder, texts, truth, materials)
+        logits = validation_logits(encoder, weights, bias, materials, None)
+        losses[share] = measured(materials, logits).loss if len(logits) else 0.0
+    kept = min(losses, key=lambda share: (losses[share], -share))
+    put(kept)
+    return f"kept {kept:.0%} of the way from the parent's weights to the tuned ones: validation loss {losses[kept]:.4f}"
 
 
 def _columns(texts: list[str], pairs: Pairs) -> dict[str, list[Any]]:
@@ -194,9 +230,11 @@ def _as_sentence_transformer(encoder: "SentenceEncoder") -> "SentenceTransformer
     with tempfile.TemporaryDirectory(prefix="lifeloop-") as folder:
         encoder.save(Path(folder))
         body = Transformer(folder, max_seq_length=encoder.max_tokens)
-        return SentenceTransformer(
-            modules=[body, Pooling(encoder.width, "mean"), Normalize()], device=str(encoder.device)
-        )
+        body.model = encoder.body  # the very weights, and no pooling layer that nobody trains
+        modules = [body, Pooling(encoder.width, "mean"), Normalize()]
+        model = SentenceTransformer(modules=modules, device=str(encoder.device))
+        model.model_card_data.generate_widget_examples = False  # it would draw a bar
+        return model
 
 
 def _fit_head(
@@ -210,7 +248,7 @@ def _fit_head(
     return full_head(solver, materials.labels)
 
 
-def _record(materials: Materials, ran: Ran, n_texts: int, n_pairs: int) -> TrainingRecord:
+def _record(materials: Materials, ran: Ran, event: str, n_texts: int, n_pairs: int) -> TrainingRecord:
     return TrainingRecord(
         method=f"contrastive ({n_pairs} pairs)",
         seed=materials.seed,
@@ -218,7 +256,7 @@ def _record(materials: Materials, ran: Ran, n_texts: int, n_pairs: int) -> Train
         settings=msgspec.to_builtins(materials.settings),
         curve=ran.curve,
         best_step=ran.best_step,
-        events=ran.events,
+        events=(*ran.events, event),
     )
 
 

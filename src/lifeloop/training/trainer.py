@@ -104,7 +104,7 @@ class Trainer(Protocol):
     """For an adaptation: the keys of `[candidates.NAME]` besides `parent` and `adapt`. None: those of the kind."""
     version: str
     """Changed by hand when the same materials would give another candidate. One that aligns to preferences also has
-    `prefers`, which is true: it is given them."""
+    `prefers(settings)`, which returns whether it wants them under such settings."""
 
     def build(self, materials: Materials, folder: Path, progress: Progress) -> Decided:
         """Write the candidate's files to `folder` and return what training decided.

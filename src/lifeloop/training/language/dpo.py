@@ -25,6 +25,10 @@ class Settings(Alignment, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
     loss: Literal["robust", "sigmoid", "ipo", "hinge", "sigmoid_norm"] = "robust"
     """"robust" corrects for the estimated share of flipped pairs; where that is 0 it is plain "sigmoid"."""
+    anchor: float = 1.0
+    """Weight of the chosen answer's own likelihood beside it (Pang et al., 2024): without it both answers can become
+    unlikely, the rejected one only more so, and small models then write neither. 0: the plain loss."""
+    learning_rate: float = 5e-5
 
 
 class DpoTrainer:
@@ -32,6 +36,11 @@ class DpoTrainer:
 
     settings = Settings
     version = "1"
+
+    def prefers(self, settings: Settings) -> bool:
+        """Return that it is trained on preferences."""
+        del settings
+        return True
 
     def build(self, materials: Materials, folder: Path, progress: Progress) -> Decided:
         """Write the aligned model."""

@@ -45,6 +45,10 @@ class GrpoTrainer:
     settings = Settings
     version = "1"
 
+    def prefers(self, settings: Settings) -> bool:
+        """Return whether its reward is a model of preferences."""
+        return settings.reward == "preferences"
+
     def build(self, materials: Materials, folder: Path, progress: Progress) -> Decided:
         """Write the aligned model and, where there is one, the reward model."""
         from lifeloop.training.language import job

@@ -31,6 +31,11 @@ class KtoTrainer:
     settings = Settings
     version = "1"
 
+    def prefers(self, settings: Settings) -> bool:
+        """Return that it is trained on preferences."""
+        del settings
+        return True
+
     def build(self, materials: Materials, folder: Path, progress: Progress) -> Decided:
         """Write the aligned model."""
         from lifeloop.training.language import job

@@ -25,7 +25,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """What is trained, how long and how fast."""
 
     corpus: str | tuple[str, ...] = ()
-    """Raw texts to read: paths or patterns of .txt, .md and .jsonl files, relative to the project. By default the inputs
+    """Raw texts: paths or patterns of .txt, .md and .jsonl files, relative to the project. By default the inputs
     of the training examples."""
     method: Method = "full"
     rank: int = 64

@@ -56,7 +56,7 @@ class Watch:
         """Return the score of the model as it is, more is better.
 
         It is the mean reward where answers have one. Else it is the exponential of the negative loss on held-out
-        preferences: 0.5 where the model knows nothing of them, and about 1 at most.
+        preferences, the weights of the losses as in training.
 
         Raises Enough where the reward is above the parent's and the metric below it by more than the limit.
         """
