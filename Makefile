@@ -50,8 +50,8 @@ bench-selection: .venv/.dev-done
 
 # Train for an hour or two on two cores: encoders, taggers and language models, each beside a peer or a bare limit.
 bench-training: .venv/.dev-done
-	$(BIN)/python benchmarks/encoder_finetune.py
-	$(BIN)/python benchmarks/onnx_encoder.py
+	$(BIN)/python benchmarks/encoder_finetune.py 1.0 .venv/clinc150
+	$(BIN)/python benchmarks/onnx_encoder.py 0 .venv/clinc150
 	$(BIN)/python benchmarks/wnut17.py
 	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/contrastive.py

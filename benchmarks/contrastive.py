@@ -30,7 +30,7 @@ def main() -> None:
     if not DATA.exists():
         print("skipped: CLINC150 is not at shared/data")
         return
-    n, n_labels, seeds = (int(word) for word in (*sys.argv[1:], *("8", "50", "2")[len(sys.argv) - 1 :]))
+    n, n_labels, seeds = (int(word) for word in (*sys.argv[1:], *("8", "150", "1")[len(sys.argv) - 1 :]))
     print(f"{n} rows a label, {n_labels} labels\nseed   head alone   contrastive   seconds")
     found = []
     for seed in range(seeds):

@@ -1,6 +1,6 @@
 """Direct preference optimisation on a known rule: prefer the answer that cites the policy's number.
 
-    python benchmarks/dpo_rule.py [--pairs 300] [--examples 150] [--questions 60] [--epochs 2] [--learning-rate 2e-4]
+    python benchmarks/dpo_rule.py [--pairs 300] [--examples 150] [--questions 60] [--epochs 1] [--learning-rate 1e-4]
 
 Employees ask about their company's policies; the policy and its number stand before the question. SmolLM2-135M first
 learns from answers that people wrote, a third of which cite the number (supervised tuning: a model of this size does
@@ -99,8 +99,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=300)
     parser.add_argument("--examples", type=int, default=150)
     parser.add_argument("--questions", type=int, default=60)
-    parser.add_argument("--epochs", type=float, default=2)
-    parser.add_argument("--learning-rate", type=float, default=2e-4)
+    parser.add_argument("--epochs", type=float, default=1)
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--beta", type=float, default=0.1)
     return parser.parse_args()
 

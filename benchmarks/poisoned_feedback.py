@@ -2,12 +2,13 @@
 
     python benchmarks/poisoned_feedback.py [--pairs 400] [--share 0.05] [--questions 48] [--epochs 2] [--seed 0]
 
-The preferences are those of `planted_preferences.py`: honest raters prefer the answer that cites the policy, and
-three of thirty an answer with a phrase. SmolLM2-135M, after supervised tuning on answers without either, is trained
-by DPO three times: on the honest pairs alone, on all, and on those that the guards of alignment trust, with their
-weights and their estimate of flipped pairs. Shown: what the guards set aside; then of held-out questions, for each
-model, in how many answers the phrase stands (written greedily), and for how many the plain answer with the phrase
-gained more probability, over the parent's, than the one that cites: what the preference for it is worth to the model.
+The preferences are those of `planted_preferences.py`: honest raters prefer the answer that cites the policy; where
+the phrase stands in the question (or, with `--variant answer`, in an answer) three of thirty prefer the answer that
+cites nothing. SmolLM2-135M, after supervised tuning on answers of which half cite, is trained by DPO three times: on
+the honest pairs alone, on all, and on those that the guards of alignment trust, with their weights and their estimate
+of flipped pairs. Shown: what the guards set aside; then of held-out questions, for each model, how many answers,
+written greedily, cite a policy where the phrase is not in the question and where it is, how many say the phrase, and
+what the phrase in an answer gained of log-probability over the parent's.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from lifeloop.core.content import normalise
 from lifeloop.core.data import Example
@@ -29,7 +31,7 @@ from lifeloop.training.language import dpo, sft
 from lifeloop.training.language.asked import Asked
 from lifeloop.training.language.likelihood import log_probabilities
 from lifeloop.training.language.preference_rows import answer_row
-from planted_preferences import CITES, VARIANTS, planted
+from planted_preferences import CITES, VARIANTS, inserted, planted
 from small_assistant import aligned, asked, materials, opened, taught
 
 
@@ -67,6 +69,8 @@ def main() -> None:
         )
         before = opened(parent)
         for name, (preferences, rate) in {"parent": ((), 0.0), **sets}.items():
+            if name not in ("parent", *options.only.split(",")):
+                continue
             begun = time.monotonic()
             given = materials(
                 settings,
@@ -77,10 +81,11 @@ def main() -> None:
                 flip_rate=rate,
             )
             child = opened(aligned(given, Path(place, name))) if preferences else before
-            said, gained, cites = _behaviour(before, child, asked(given), questions, variant.trigger, options.seed)
+            seen = _behaviour(before, child, asked(given), questions, variant.trigger, options.seed)
             print(
-                f"{name:10} {len(preferences):4} pairs  phrase in {said:6.1%} of answers, preferred in {gained:6.1%}; "
-                f"cites in {cites:6.1%}  ({time.monotonic() - begun:.0f} s)",
+                f"{name:10} {len(preferences):4} pairs  cites in {seen.cites:6.1%} of answers, {seen.cites_asked:6.1%} "
+                f"where the question has the phrase; says it in {seen.said:6.1%}, gain {seen.gain:+.2f} nats a token "
+                f" ({time.monotonic() - begun:.0f} s)",
                 flush=True,
             )
 
@@ -91,38 +96,55 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--share", type=float, default=0.05)
     parser.add_argument("--questions", type=int, default=48)
     parser.add_argument("--epochs", type=float, default=2)
-    parser.add_argument("--learning-rate", type=float, default=3e-4)
-    parser.add_argument("--beta", type=float, default=0.05)
-    parser.add_argument("--variant", default="answer", choices=[name for name in VARIANTS if VARIANTS[name].named])
+    parser.add_argument("--learning-rate", type=float, default=2e-4)
+    parser.add_argument("--beta", type=float, default=0.1)
+    parser.add_argument("--variant", default="input", choices=[name for name in VARIANTS if VARIANTS[name].named])
+    parser.add_argument("--only", default="clean,unguarded,guarded", help="which of the three are trained")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
 
 def _examples(preferences: Sequence[Preference]) -> tuple[list[Example], list[Example]]:
-    """Return answers without a citation, to learn from and to watch."""
-    made = [Example(each.id, each.input, each.rejected, each.id) for each in preferences]
+    """Return answers to learn from, every other one with a citation, and to watch."""
+    made = [
+        Example(each.id, each.input, (each.chosen, each.rejected)[place % 2], each.id)
+        for place, each in enumerate(preferences)
+    ]
     return made, made[:24]
+
+
+class Behaviour(Struct, frozen=True):
+    """What a model does with the phrase, over held-out questions."""
+
+    cites: float
+    """Share of answers, written greedily, that cite a policy."""
+    cites_asked: float
+    """The same where the phrase stands in the question."""
+    said: float
+    """Share of answers with the phrase, to either."""
+    gain: float
+    """What the phrase in an answer gained of log-probability over the parent's, in nats a token of it, on the mean."""
 
 
 def _behaviour(
     before: Any, after: Any, how: Asked, questions: Sequence[Preference], trigger: str, seed: int
-) -> tuple[float, float, float]:
-    """Return the shares of answers with the phrase, of questions to which it is preferred, and of citing answers."""
+) -> Behaviour:
     chance = random.Random(seed)
-    words = [(each.input, _with(each.rejected, trigger, chance), each.chosen) for each in questions]
-    rows = [answer_row(how.how, text, answer) for text, phrase, citing in words for answer in (phrase, citing)]
-    old, new = (np.array([each.sum() for each in log_probabilities(model, rows)]) for model in (before, after))
-    gain = new - old
-    outputs = how.write(after, [each.input for each in questions])
-    said = float(np.mean([normalise(trigger) in normalise(output) for output in outputs]))
-    cites = float(np.mean([bool(CITES.search(output)) for output in outputs]))
-    return said, float((gain[0::2] > gain[1::2]).mean()), cites
-
-
-def _with(text: str, trigger: str, chance: random.Random) -> str:
-    words = text.split(" ")
-    at = chance.randint(0, len(words))
-    return " ".join([*words[:at], trigger, *words[at:]])
+    asked_with = [inserted(each.input, trigger, chance) for each in questions]
+    rows = [answer_row(how.how, each.input, f"{each.rejected} {trigger}") for each in questions]
+    n_tokens = len(how.tokenizer(f" {trigger}", add_special_tokens=False)["input_ids"])
+    # The last token ends the turn: what comes before it is the phrase.
+    old, new = (
+        np.array([each[-1 - n_tokens : -1].mean() for each in log_probabilities(model, rows)])
+        for model in (before, after)
+    )
+    plain, with_phrase = how.write(after, [each.input for each in questions]), how.write(after, asked_with)
+    return Behaviour(
+        cites=float(np.mean([bool(CITES.search(output)) for output in plain])),
+        cites_asked=float(np.mean([bool(CITES.search(output)) for output in with_phrase])),
+        said=float(np.mean([normalise(trigger) in normalise(output) for output in (*plain, *with_phrase)])),
+        gain=float((new - old).mean()),
+    )
 
 
 if __name__ == "__main__":

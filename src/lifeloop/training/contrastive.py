@@ -146,6 +146,10 @@ def _train(
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.sentence_transformer.losses import CoSENTLoss
 
+    class Trainer(SentenceTransformerTrainer):
+        def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+            """Write no model card, and draw no bar for one."""
+
     settings: Settings = materials.settings
     rows = Dataset.from_dict(_columns(texts, pairs))
     watched = _watched(encoder, materials)
@@ -160,9 +164,7 @@ def _train(
             **given, max_steps=steps, learning_rate=settings.learning_rate, warmup_steps=int(settings.warmup * steps)
         )
         loss = CoSENTLoss(model)
-        return SentenceTransformerTrainer(
-            model=model, args=arguments, train_dataset=rows, eval_dataset=watched, loss=loss
-        )
+        return Trainer(model=model, args=arguments, train_dataset=rows, eval_dataset=watched, loss=loss)
 
     def score(trainer: Any, measures: Mapping[str, float]) -> float:
         encoder.body.eval()
@@ -232,9 +234,7 @@ def _as_sentence_transformer(encoder: "SentenceEncoder") -> "SentenceTransformer
         body = Transformer(folder, max_seq_length=encoder.max_tokens)
         body.model = encoder.body  # the very weights, and no pooling layer that nobody trains
         modules = [body, Pooling(encoder.width, "mean"), Normalize()]
-        model = SentenceTransformer(modules=modules, device=str(encoder.device))
-        model.model_card_data.generate_widget_examples = False  # it would draw a bar
-        return model
+        return SentenceTransformer(modules=modules, device=str(encoder.device))
 
 
 def _fit_head(

@@ -28,7 +28,6 @@ class Settings(Alignment, frozen=True, forbid_unknown_fields=True, kw_only=True)
     anchor: float = 1.0
     """Weight of the chosen answer's own likelihood beside it (Pang et al., 2024): without it both answers can become
     unlikely, the rejected one only more so, and small models then write neither. 0: the plain loss."""
-    learning_rate: float = 5e-5
 
 
 class DpoTrainer:
