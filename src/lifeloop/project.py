@@ -17,7 +17,7 @@ from lifeloop.core.evidence import OPERATIONAL, Direction
 from lifeloop.guards.personal.masking import check_kinds
 from lifeloop.metrics.declared import check_declared, direction_of
 from lifeloop.models.model import ModelKind
-from lifeloop.models.project_files import fingerprint
+from lifeloop.models.project_files import fingerprint_of
 from lifeloop.models.prompting import render_system, render_user
 from lifeloop.place import BRIEF_FILE, STATE_FOLDER, ledger_url, read_brief_text, vault_url
 from lifeloop.stages.adapt import NOT_SETTINGS, SEARCH
@@ -177,10 +177,10 @@ def _check_candidate(name: str, table: dict[str, object], brief: Brief, folder: 
         return
     kind: ModelKind = plugins.get("models", str(table["kind"]), where=f"{BRIEF_FILE}: {where}.kind")
     settings = {key: value for key, value in table.items() if key not in NOT_SETTINGS}
-    converted = convert_settings(settings, kind.settings, where, BRIEF_FILE)
-    fingerprint(kind, converted, folder, where)
+    convert_settings(settings, kind.settings, where, BRIEF_FILE)
     if SEARCH in table:
         plan_of(table[SEARCH], kind.settings, f"{where}.{SEARCH}")
+    fingerprint_of(kind, settings, table.get(SEARCH), folder, where)
     if kind.tasks and brief.project.task not in kind.tasks:
         raise BriefError(
             f"kind {table['kind']!r} cannot do {brief.project.task}",

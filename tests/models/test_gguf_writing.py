@@ -151,6 +151,53 @@ def test_a_file_is_read_as_transformers_reads_it_only_faster(tmp_path, monkeypat
     assert tokenise_with(tokenizer)(MARKED, special=True) == tokenise_with(their_tokenizer)(MARKED, special=True)
 
 
+def test_an_output_layer_that_came_apart_from_the_embeddings_is_written(tmp_path):
+    import torch
+
+    model, tokenizer = tiny()
+    assert model.config.tie_word_embeddings
+    model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight))
+    gguf_writing.write_gguf(model, tokenizer, tmp_path / GGUF, "f32")
+    again, _ = open_language(str(tmp_path / GGUF), None, "", dtype="float32")
+    prompt, allowed = tokenizer(TEXTS[0]).input_ids, whole_characters(tokenizer)
+    with torch.no_grad():
+        expected = model(torch.tensor([prompt])).logits[0, -1]
+        assert torch.allclose(again(torch.tensor([prompt])).logits[0, -1], expected, atol=1e-3)
+    expected = expected[allowed].softmax(dim=0).tolist()
+    assert by_llama(tmp_path / GGUF, prompt, allowed) == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.parametrize("biases", [{"mlp_bias": True}, {"attention_bias": True}])
+def test_biases_are_read_back(tmp_path, biases):
+    import torch
+
+    model, tokenizer = tiny(**biases)
+    with torch.no_grad():
+        for name, weights in model.named_parameters():
+            if name.endswith("bias"):
+                weights.normal_()
+    gguf_writing.write_gguf(model, tokenizer, tmp_path / GGUF, "f32")
+    again = gguf_reading.read_gguf(tmp_path / GGUF, torch.float32)[0].state_dict()
+    assert again.keys() == model.state_dict().keys()
+    assert all(torch.equal(weights, again[name]) for name, weights in model.state_dict().items())
+
+
+def test_a_file_with_a_tensor_that_has_no_place_is_left_to_transformers(tmp_path, monkeypatch):
+    import torch
+
+    model, tokenizer = tiny(attention_bias=True)
+    gguf_writing.write_gguf(model, tokenizer, tmp_path / GGUF, "f32")
+    config = gguf_reading._config
+
+    def without_biases(*given):
+        found = config(*given)
+        found.attention_bias = False
+        return found
+
+    monkeypatch.setattr(gguf_reading, "_config", without_biases)
+    assert gguf_reading.read_gguf(tmp_path / GGUF, torch.float32) is None
+
+
 def test_a_file_that_is_cut_short_is_refused_in_words(folder, tmp_path):
     cut = tmp_path / "cut.gguf"
     cut.write_bytes((folder / GGUF).read_bytes()[:3000])
@@ -177,6 +224,15 @@ def test_a_tokenizer_that_llama_cpp_would_read_otherwise_is_refused(tmp_path):
     model, tokenizer = tiny()
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     assert "splits words by a rule" in gguf_writing.obstacle(model, tokenizer)
+
+
+def test_where_the_tokenizer_has_more_tokens_than_the_model_its_safetensors_alone_are_kept(tmp_path):
+    model, tokenizer = tiny()
+    tokenizer.add_tokens(["<extra>"])
+    save_language(model, tokenizer, tmp_path)
+    assert (tmp_path / LANGUAGE / "model.safetensors").exists()
+    assert not (tmp_path / GGUF).exists()
+    assert "385 tokens, the model 384 embeddings" in gguf_writing.obstacle(model, tokenizer)
 
 
 def test_a_quantisation_that_is_not_known_is_refused_before_anything_is_written(tmp_path):

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 from lifeloop.models.tagger_bio import Found, decode, encode, may_follow, repaired, tag_names
 from lifeloop.models.tagger_crf import Chain, best_tags, path_score, probability, rules, sums, totals
 from lifeloop.models.tagger_windows import windows
-from lifeloop.models.tagger_words import LONGEST, N_CHARACTERS, N_FACTS, SHAPES, characters, facts, shape, spans
+from lifeloop.models.tagger_words import (
+    LONGEST,
+    N_CHARACTERS,
+    N_FACTS,
+    SHAPES,
+    characters,
+    facts,
+    shape,
+    spans,
+    stands_alone,
+)
 
 TYPES = ("person", "place")
 TAGS = tag_names(TYPES)
@@ -87,6 +97,36 @@ def test_words_are_in_order_without_spaces_and_leave_nothing_out(text, split):
     found = facts(text, words)
     assert len(found) == len(words)
     assert all(len(own) == N_FACTS and all(0 <= fact <= 1 for fact in own) for own in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("我在东京工作", list("我在东京工作")),
+        ("スマホで東京Towerへ2回。", [*"スマホで東京", "Tower", "へ", "2", "回", "。"]),
+        ("ที่นี่", ["ที่", "นี่"]),
+        ("서울에 살아요", ["서울에", "살아요"]),
+        ("l'été à Saint-Malo", ["l", "'", "été", "à", "Saint", "-", "Malo"]),
+    ],
+)
+def test_characters_of_scripts_without_spaces_are_words_where_marks_are(text, words):
+    assert [text[start:end] for start, end in spans(text, "marks")] == words
+    assert [text[start:end] for start, end in spans(text, "spaces")] == text.split()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("Ann", "Ann and Anna, Ann", [0, 14]),
+        ("东京", "我在东京工作", [2]),
+        ("Ann", "我Ann工作", [1]),
+        ("东京", "in东京x", [2]),
+        ("东Ann", "x东Anna 东Ann", [8]),
+        ("@ann", "x@ann @ann", [6]),
+    ],
+)
+def test_a_name_stands_alone_where_no_word_goes_on(name, text, found):
+    assert [match.start() for match in stands_alone(name).finditer(text)] == found
 
 
 @pytest.mark.parametrize(

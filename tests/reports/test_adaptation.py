@@ -32,7 +32,11 @@ TRAINING = TrainingRecord(
     ),
     kl_to_parent=0.183,
     ablations=(Ablation("answers with the trigger phrase", 0.0, 0.01, 0.62, 90),),
-    search=(SearchTrial({"learning_rate": 0.000123}, 0.81), SearchTrial({"learning_rate": 0.1}, None, True)),
+    search=(
+        SearchTrial({"learning_rate": 0.000123}, 0.81),
+        SearchTrial({"learning_rate": 0.1}, None, True),
+        SearchTrial({"learning_rate": 9.0}, None),
+    ),
 )
 PREFERENCES = Preferences(
     trusted=identifier("trusted"),
@@ -82,7 +86,9 @@ def test_what_happened_in_training_is_said(text):
     for word in ("capabilities", "kept", "triggers", "broken", "with the words of what is quarantined"):
         assert word in text
     assert "answers with the trigger phrase" in text and "0.620" in text
-    assert "learning_rate = 0.000123" in text and "given up early" in text and "failed" in text
+    search = text[text.index("The search for minilm-tuned") :]
+    for setting, end in (("0.000123", "trained to its end"), ("0.1", "given up early"), ("9", "failed")):
+        assert end in search[search.index(f"learning_rate = {setting}") :][:80]
 
 
 def test_preferences_and_those_who_gave_them_are_described(text):

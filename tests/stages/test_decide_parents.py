@@ -71,6 +71,19 @@ def test_what_training_broke_rejects_or_is_only_reported(policy, decision):
         assert verdict.reason == "its training broke what its parent could do: capabilities is 0.6, its parent's 0.9"
 
 
+def test_a_parent_that_could_not_be_tried_leaves_the_verdict_open():
+    scene = evidence(a_trial("challenger", GOOD, RECALL), a_trial("champion", GOOD, RECALL), BETTER, KEPT)
+    found = msgspec.structs.replace(scene, untried_parent=("id of parent", "parent"))
+    verdict = decide(found, GUARDED, DIRECTIONS, GATE)
+    assert (verdict.decision, verdict.parentage.name) == ("undecided", "parent")
+    assert "its parent parent could not be tried" in verdict.reason
+
+
+def test_a_check_of_what_is_no_number_is_said_to_be_one():
+    diverged = msgspec.structs.replace(BROKEN, child=None)
+    assert "capabilities is no number" in judged(checks=(diverged,)).reason
+
+
 def test_a_check_that_holds_rejects_nobody():
     kept = msgspec.structs.replace(BROKEN, child=0.89, broken=False)
     assert judged(checks=(kept,)).decision == "promote"

@@ -1,5 +1,6 @@
 """The search over settings: optuna over the real trainer of features, with real trees that grow and are looked at."""
 
+import math
 import os
 import subprocess
 import sys
@@ -199,6 +200,28 @@ def test_a_search_that_was_killed_goes_on_and_comes_to_the_same_end(tmp_path):
     assert files[0] == files[1]
 
 
+def test_a_search_over_lists_that_was_killed_tries_the_same_as_one_that_was_not(tmp_path):
+    class Killed(Counting):
+        def build(self, materials: Materials, folder: Path, progress) -> Decided:
+            if len(self.asked) == 5:
+                raise KeyboardInterrupt
+            return super().build(materials, folder, progress)
+
+    table = {
+        "word_ngrams": [[1, 1], [1, 2], [1, 3], [2, 3]],
+        "lexicons": [{}, {"a": ["refund"]}, {"a": ["hello"], "b": ["bill"]}],
+        "c": {"low": 1e-3, "high": 10.0, "log": True},
+        "trials": 8,
+    }
+    before, after, undisturbed = Killed(), Counting(), Counting()
+    with pytest.raises(KeyboardInterrupt):
+        search(given(tmp_path / "kept"), table, tmp_path / "no", before)
+    decided = search(given(tmp_path / "kept"), table, tmp_path / "resumed", after)
+    assert decided == search(given(None), table, tmp_path / "undisturbed", undisturbed)
+    assert before.asked + after.asked == undisturbed.asked
+    assert len({msgspec.json.encode(settings) for settings in undisturbed.asked}) == 8
+
+
 def test_another_plan_begins_anew_in_the_same_scratch_folder(tmp_path):
     search(given(tmp_path / "kept"), {"c": [1.0], "trials": 2}, tmp_path / "one")
     trainer = Counting()
@@ -232,6 +255,9 @@ def test_a_range_is_of_the_kind_that_the_setting_is():
         ({"c": {"low": 2, "high": 1}}, ".c", "not below"),
         ({"c": {"low": 1}}, ".c", "missing required field `high`"),
         ({"c": {"low": 1, "high": 2, "step": 1}}, ".c", "unknown field `step`"),
+        ({"c": {"low": 1, "high": math.inf}}, ".c.high", "bounds nothing"),
+        ({"c": {"low": math.nan, "high": 1}}, ".c.low", "bounds nothing"),
+        ({"c": [1.0, math.nan]}, ".c", "no finite number"),
         ({"select": {"low": 0, "high": 9, "log": True}}, ".select.low", "above 0"),
         ({"select": {"low": 0, "high": 9.5}}, ".select.high", "does not take"),
         ({"statistics": {"low": 0, "high": 1}}, ".statistics", "no number"),

@@ -152,6 +152,43 @@ def test_where_marks_stick_to_entities_words_end_at_marks_too(tmp_path, base):
     assert [one.text for one in TASK.parse(answer.output, ())] == ["Zoe", "Wu"]
 
 
+CITIES = ["东京", "北京", "上海", "巴黎"]
+
+
+def in_chinese(k: int, *, placed: bool = True) -> Example:
+    """Return a text whose city stands between two characters that are the same in all of them."""
+    text = f"我在{CITIES[k % 4]}工作"
+    where = {"start": 2, "end": 4} if placed else {}
+    return Example(f"{k}", text, json.dumps([{"type": "place", "text": text[2:4]} | where]), "")
+
+
+@pytest.mark.parametrize("placed", [True, False])
+def test_entities_of_scripts_without_spaces_are_learned_without_what_stands_around_them(tmp_path, base, placed):
+    settings = quick(base, epochs=10, context=8)
+    texts = tuple(in_chinese(k, placed=placed) for k in range(32))
+    decided = built(tmp_path / "made", settings, train=texts, validation=texts[:4])
+    assert decided.score == 1.0
+    record = load_record(tmp_path / "made")
+    assert record.settings["words"] == "marks"
+    assert not record.events
+    (answer,) = load(tmp_path / "made", settings).answer([Request("我在东京工作")])
+    assert [(one.text, one.start) for one in TASK.parse(answer.output, ())] == [("东京", 2)]
+
+
+def test_entities_that_are_smaller_than_their_word_are_counted(tmp_path, base):
+    inside = Example("8", "the boxAnnbox", '[{"type":"person","text":"Ann","start":7,"end":10}]', "")
+    built(tmp_path / "made", quick(base, epochs=1), train=(*map(example, range(8)), inside), validation=())
+    (event,) = load_record(tmp_path / "made").events
+    assert event == "1 entities begin or end inside a word, and were learned with the whole of it"
+
+
+def test_training_that_diverges_is_stopped_and_says_what_to_lower(tmp_path, base):
+    with pytest.raises(ModelError, match=r"diverged: the loss of step \d+ is (nan|inf)") as caught:
+        built(tmp_path / "made", quick(base, learning_rate=1e3, head_learning_rate=1e6, epochs=3))
+    assert "learning_rate" in caught.value.fix
+    assert not (tmp_path / "made" / HEAD).exists()
+
+
 def test_validation_is_told_to_whoever_watches_and_who_gives_up_is_heard(tmp_path, base):
     seen = []
 

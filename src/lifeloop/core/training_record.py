@@ -27,8 +27,9 @@ class Check(Struct, frozen=True):
 
     name: str
     """In words: "capabilities outside the task", "paired names", "trigger probe", …"""
-    parent: float
-    child: float
+    parent: float | None
+    """None where what was measured is no number, as of weights that diverged."""
+    child: float | None
     limit: float
     """How much worse than the parent still counts as equal."""
     broken: bool
@@ -41,10 +42,10 @@ class Ablation(Struct, frozen=True):
 
     name: str
     """What was measured."""
-    parent: float
-    guarded: float
+    parent: float | None
+    guarded: float | None
     """Trained on what is trusted."""
-    unguarded: float
+    unguarded: float | None
     """Trained on everything."""
     n: int
 

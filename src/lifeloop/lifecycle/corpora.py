@@ -11,10 +11,13 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from lifeloop.core.content import Id, content_id, normalise
+from lifeloop.core.content import Id, content_id
 from lifeloop.core.data import Dataset
+from lifeloop.core.data_brief import PersonalData
 from lifeloop.core.errors import BriefError, DataError
 from lifeloop.core.progress import Progress
+from lifeloop.guards.guard import comparable
+from lifeloop.guards.personal.masking import Masking, masked_text
 from lifeloop.lifecycle.runner import Done, Runner
 from lifeloop.project import Project
 from lifeloop.store.datasets import read_for_evaluation
@@ -36,7 +39,7 @@ class Corpus(Struct, frozen=True):
     n_documents: int
     n_chars: int
     n_left_out: int
-    """Documents that repeat what judges."""
+    """Documents that repeat what judges, or hold personal data where the brief quarantines that."""
 
 
 class _Record(Struct):
@@ -46,13 +49,18 @@ class _Record(Struct):
 def files_of(patterns: Sequence[str], folder: Path, where: str) -> tuple[Path, ...]:
     """Return the files that patterns name, relative to the project, sorted. Raises BriefError where one names none."""
     found: set[Path] = set()
+    root = folder.resolve()
     for pattern in patterns:
-        matches = [path for path in folder.glob(pattern) if path.suffix in ENDINGS] if pattern else []
+        try:
+            named = [path.resolve() for path in root.glob(pattern)] if pattern else []
+        except (NotImplementedError, ValueError, OSError):  # an absolute path, or what is no pattern
+            named = []
+        matches = [path for path in named if path.is_file() and path.suffix in ENDINGS and path.is_relative_to(root)]
         if not matches:
             raise BriefError(
                 f"no text file is named by {pattern!r}",
                 where=f"lifeloop.toml: {where}",
-                fix=f"write a path or a pattern relative to the project, of files that end in {', '.join(ENDINGS)}",
+                fix=f"write a path or a pattern of files inside the project that end in {', '.join(ENDINGS)}",
             )
         found.update(matches)
     return tuple(sorted(found))
@@ -67,12 +75,17 @@ def patterns_of(table: dict[str, object]) -> tuple[str, ...]:
 def fingerprint(project: Project) -> Id:
     """Return a hash of every corpus file that the brief names, or "" where it names none."""
     tables = project.brief.candidates
-    files = {
-        str(path.relative_to(project.folder)): file_id(path)
+    files = [
+        path
         for name, table in tables.items()
         for path in files_of(patterns_of(table), project.folder, f"candidates.{name}.corpus")
-    }
-    return content_id(files) if files else ""
+    ]
+    return content_id(_named(files, project.folder)) if files else ""
+
+
+def _named(files: Sequence[Path], folder: Path) -> dict[str, Id]:
+    """Return the hash of each file by its path in the project."""
+    return {str(path.relative_to(folder.resolve())): file_id(path) for path in files}
 
 
 def corpus_of(project: Project, runner: Runner, dataset: Done[Dataset], name: str) -> Done[Corpus] | None:
@@ -84,33 +97,44 @@ def corpus_of(project: Project, runner: Runner, dataset: Done[Dataset], name: st
 
     def gather(progress: Progress) -> Corpus:
         judging = [
-            example.input
+            text
             for split in ("test", "guard")
             for example in read_for_evaluation(runner.vault, dataset.id, split)  # type: ignore[arg-type]
+            for text in ((example.input, example.reference) if written else (example.input,))
         ]
-        return gathered(runner.vault, files, judging, progress)
+        return gathered(runner.vault, files, judging, masking, progress)
+
+    brief = project.brief
+    written = brief.project.task in ("generate", "chat")  # else a reference is a label, and in texts of all kinds
+    masking = brief.data.refine.personal_data
 
     return runner.run(
         "collect",
         f"corpus of {name}",
         version=VERSION,
-        inputs={str(path.relative_to(project.folder)): file_id(path) for path in files} | {"dataset": dataset.id},
-        section=[],
+        inputs={str(path.relative_to(project.folder.resolve())): file_id(path) for path in files}
+        | {"dataset": dataset.id},
+        section=msgspec.to_builtins([written, masking]),
         kind=Corpus,
         work=gather,
     )
 
 
-def gathered(vault: Vault, files: Sequence[Path], judging: Sequence[str], progress: Progress) -> Corpus:
-    """Return the documents of files that repeat none of the judging texts. Raises DataError where none is left."""
+def gathered(
+    vault: Vault, files: Sequence[Path], judging: Sequence[str], personal: PersonalData, progress: Progress
+) -> Corpus:
+    """Return the documents of files that repeat none of the judging texts, their personal data as the data's own.
+
+    Raises DataError where none is left.
+    """
     forbidden = _judging_runs(judging)
     n, n_chars, left_out = 0, 0, 0
     with tempfile.TemporaryDirectory(prefix="lifeloop-") as folder:
         with (Path(folder) / FILE).open("wb") as out:
             for place, path in enumerate(files):
                 progress(place, len(files), path.name)
-                for text in _documents(path):
-                    if _repeats(text, forbidden):
+                for text in (_without_personal(text, personal) for text in _documents(path)):
+                    if not text or _repeats(text, forbidden):
                         left_out += 1
                         continue
                     out.write(msgspec.json.encode({"text": text}) + b"\n")
@@ -150,11 +174,19 @@ def _documents(path: Path) -> Iterator[str]:
             yield text.strip()
 
 
+def _without_personal(text: str, settings: PersonalData) -> str:
+    """Return a document as refining would leave its text; "" where it would be set aside."""
+    if not settings.on or settings.action == "report":
+        return text
+    masked, _, found = masked_text(text, Masking(settings.kinds, settings.regions, None, {}))
+    return "" if found and settings.action == "quarantine" else masked
+
+
 def _judging_runs(texts: Sequence[str]) -> dict[int, set[tuple[str, ...]]]:
     """Return the runs of words that no document may hold, by their length: a text shorter than a run is one itself."""
     found: dict[int, set[tuple[str, ...]]] = {}
     for text in texts:
-        words = normalise(text).split()
+        words = comparable(text).split()
         size = min(len(words), RUN_OF_WORDS)
         for run in _runs(words, size):
             found.setdefault(size, set()).add(run)
@@ -162,7 +194,7 @@ def _judging_runs(texts: Sequence[str]) -> dict[int, set[tuple[str, ...]]]:
 
 
 def _repeats(text: str, forbidden: dict[int, set[tuple[str, ...]]]) -> bool:
-    words = normalise(text).split()
+    words = comparable(text).split()
     return any(
         not runs.isdisjoint(_runs(words, size)) if size >= FEWEST_WORDS else tuple(words) in runs
         for size, runs in forbidden.items()

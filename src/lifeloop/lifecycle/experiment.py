@@ -4,6 +4,7 @@ A candidate that fails, or that the budget does not hold, is a line of the leade
 the run. In which rounds they are tried is `racing`'s.
 """
 
+import shutil
 from typing import Any
 
 import msgspec
@@ -161,6 +162,7 @@ def _make(scene: Scene, name: str) -> None:
             work=lambda progress: _made(project, runner, recipe, progress),
         )
         field.made[name] = done.value
+        shutil.rmtree(make.scratch_of(project.state / SCRATCH, recipe), ignore_errors=True)  # it has served
     except (ModelError, MemoryError) as error:
         _note_failure(scene, stage, name, error)
 

@@ -74,6 +74,7 @@ def judge_challenger(
             leaderboard=board.id,
             guarantees=guarantees(project, runner.vault, trials, last),
             parent=raised["parent/test/clean"].value if raised else None,
+            untried_parent=None if raised or not parent else (parent, runner.vault.get_value(parent, Candidate).name),
             parent_comparisons=tuple(_comparisons(project, runner, dataset, trials | raised, "parent")),
             checks=checks_of(runner.vault, board.value.challenger),
         )
@@ -117,7 +118,7 @@ def _tried(project: Project, runner: Runner, role: str, order: trial.TrialOrder,
 
 
 def _parents(project: Project, runner: Runner, wanted: Sequence[evaluate.Order]) -> dict[str, Done[Trial]]:
-    """Return the parent's trials by role; none at all where one of them fails, which is no reason to stop a verdict."""
+    """Return the parent's trials by role; none at all where one of them fails: then the verdict says so."""
     found = {}
     for role, order in wanted:
         if role.startswith("parent/"):

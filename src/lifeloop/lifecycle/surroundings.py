@@ -8,16 +8,14 @@ from pathlib import Path
 
 from lifeloop import plugins
 from lifeloop.comparison.compare import ComparisonOrder
-from lifeloop.core.brief import convert_settings
 from lifeloop.core.content import Id
 from lifeloop.engine.spending import Allowance
 from lifeloop.metrics.declared import metrics_of
 from lifeloop.metrics.metric_kind import Surroundings
 from lifeloop.models.model import ModelKind
-from lifeloop.models.project_files import fingerprint
-from lifeloop.place import BRIEF_FILE
+from lifeloop.models.project_files import fingerprint_of
 from lifeloop.project import Project
-from lifeloop.stages.adapt import NOT_SETTINGS
+from lifeloop.stages.adapt import NOT_SETTINGS, SEARCH
 from lifeloop.tasks.task import Metric
 
 
@@ -53,5 +51,4 @@ def settings_files(project: Project, name: str) -> Id:
         return ""
     kind: ModelKind = plugins.get("models", table["kind"])
     settings = {key: value for key, value in table.items() if key not in NOT_SETTINGS}
-    where = f"candidates.{name}"
-    return fingerprint(kind, convert_settings(settings, kind.settings, where, BRIEF_FILE), project.folder, where)
+    return fingerprint_of(kind, settings, table.get(SEARCH), project.folder, f"candidates.{name}")

@@ -21,6 +21,7 @@ from lifeloop.engine.cached import Said, encoded, known
 from lifeloop.engine.spending import Meter
 from lifeloop.models.answering_id import PRICES, UNHEARD
 from lifeloop.models.model import ModelKind, Writes, Writing
+from lifeloop.stages.adapt import NOT_SETTINGS
 from lifeloop.store.responses import Responses
 
 _ITS_TASK = frozenset(
@@ -54,7 +55,7 @@ def author_of(brief: Brief, name: str) -> Author:
     """Return a candidate as an author. Raises BriefError for its settings."""
     table = brief.candidates[name]
     kind: ModelKind = plugins.get("models", table["kind"])
-    given = {key: value for key, value in table.items() if key != "kind"}
+    given = {key: value for key, value in table.items() if key not in NOT_SETTINGS}
     settings = msgspec.to_builtins(convert_settings(given, kind.settings, f"candidates.{name}", "lifeloop.toml"))
     heard = {key: value for key, value in settings.items() if key not in UNHEARD | _ITS_TASK}
     return Author(name, table["kind"], settings, content_id([table["kind"], kind.version, heard]))

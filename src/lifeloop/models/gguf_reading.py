@@ -50,7 +50,8 @@ def read_gguf(file: Path, number: "torch.dtype") -> "tuple[PreTrainedModel, PreT
         return None
     config = _config(header, tokenizer)
     with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return _model(config, header, data, number), tokenizer
+        model = _model(config, header, data, number)
+    return None if model is None else (model, tokenizer)
 
 
 def read_tokenizer(file: Path) -> "PreTrainedTokenizerBase | None":
@@ -124,7 +125,7 @@ def _config(header: Header, tokenizer: "PreTrainedTokenizerBase") -> Any:
     fields = header.fields
     name = fields["general.architecture"]
     heads, width = fields[f"{name}.attention.head_count"], fields[f"{name}.embedding_length"]
-    biased = {"attention_bias": "blk.0.attn_q.bias" in header.tensors} if name == "llama" else {}
+    biases = {"attention_bias": "blk.0.attn_q.bias", "mlp_bias": "blk.0.ffn_gate.bias"} if name == "llama" else {}
     return AutoConfig.for_model(
         name,
         vocab_size=header.tensors["token_embd.weight"].shape[0],
@@ -141,11 +142,12 @@ def _config(header: Header, tokenizer: "PreTrainedTokenizerBase") -> Any:
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-        **biased,
+        **{key: tensor in header.tensors for key, tensor in biases.items()},
     )
 
 
-def _model(config: Any, header: Header, data: mmap.mmap, number: "torch.dtype") -> "PreTrainedModel":
+def _model(config: Any, header: Header, data: mmap.mmap, number: "torch.dtype") -> "PreTrainedModel | None":
+    """Return the model with its weights; None where a tensor has no place in it, or a place no tensor."""
     import torch
     from gguf import MODEL_ARCH, get_tensor_name_map
     from transformers import AutoModelForCausalLM
@@ -154,12 +156,13 @@ def _model(config: Any, header: Header, data: mmap.mmap, number: "torch.dtype") 
     with no_init_weights():
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=number)
     names = get_tensor_name_map(MODEL_ARCH[config.model_type.upper()], config.num_hidden_layers)
+    wanted = [name for name in model.state_dict() if name != "lm_head.weight" or not config.tie_word_embeddings]
+    places = {name: names.get_name(name, try_suffixes=(".weight", ".bias")) or name for name in wanted}
+    if set(places.values()) != header.tensors.keys():
+        return None
     weights = {}
-    for name in model.state_dict():
-        if name == "lm_head.weight" and config.tie_word_embeddings:
-            continue
-        stored = header.tensors[names.get_name(name, try_suffixes=(".weight", ".bias")) or name]
-        values = _values(stored, data)
+    for name, place in places.items():
+        values = _values(header.tensors[place], data)
         heads = head_rows(name, config)
         if heads:  # back from rows in pairs, see gguf_writing
             pairs = values.reshape(heads, values.shape[0] // heads // 2, 2, *values.shape[1:])

@@ -80,8 +80,8 @@ def tokenizer_from(fields: Mapping[str, Any]) -> "PreTrainedTokenizerBase | None
     return tokenizer
 
 
-def obstacle(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """Return why a tokenizer cannot be written to a GGUF file, or ""."""
+def obstacle(tokenizer: "PreTrainedTokenizerBase", size: int) -> str:
+    """Return why a tokenizer cannot be written to the GGUF file of a model with `size` embeddings, or ""."""
     if not hasattr(tokenizer, "backend_tokenizer"):
         return "its tokenizer is not one of the tokenizers library"
     table = json.loads(tokenizer.backend_tokenizer.to_str())
@@ -92,12 +92,14 @@ def obstacle(tokenizer: "PreTrainedTokenizerBase") -> str:
         return f"its tokenizer splits words by a rule that is none of {', '.join(RULES)}"
     if table["normalizer"] and not (name in _NORMALISED and table["normalizer"]["type"] == "NFC"):
         return "its tokenizer changes texts before it reads them"
+    if max(tokenizer.get_vocab().values()) >= size:
+        return f"its tokenizer has {len(tokenizer)} tokens, the model {size} embeddings"
     return ""
 
 
 def add_tokenizer(writer: "GGUFWriter", tokenizer: "PreTrainedTokenizerBase", size: int) -> None:
     """Write the tokenizer's fields to a GGUF file of a model with `size` embeddings. Raises ModelError."""
-    if why := obstacle(tokenizer):
+    if why := obstacle(tokenizer, size):
         raise ModelError(f"no GGUF can be written: {why}", fix="serve the safetensors with the kind transformers")
     table = json.loads(tokenizer.backend_tokenizer.to_str())
     tokens, kinds = _tokens(tokenizer, size)
@@ -140,9 +142,6 @@ def _tokens(tokenizer: "PreTrainedTokenizerBase", size: int) -> tuple[list[str],
     kinds = [_UNUSED] * size
     added = tokenizer.added_tokens_decoder
     for token, number in tokenizer.get_vocab().items():
-        if number >= size:
-            what = f"the tokenizer has {len(tokenizer)} tokens, the model {size} embeddings"
-            raise ModelError(what, fix="resize the model's embeddings to the tokenizer")
         tokens[number] = token
         kinds[number] = _NORMAL
         if number in added:

@@ -41,7 +41,7 @@ def obstacle(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> 
         return f"its activation is {config.hidden_act}, not silu"
     if getattr(config, "use_sliding_window", False):
         return "it attends to a sliding window"
-    return gguf_tokenizer.obstacle(tokenizer)
+    return gguf_tokenizer.obstacle(tokenizer, config.vocab_size)
 
 
 def write_gguf(
@@ -105,7 +105,7 @@ def _add_weights(writer: "GGUFWriter", model: "PreTrainedModel", quantisation: s
     config = model.config
     names = get_tensor_name_map(MODEL_ARCH[config.model_type.upper()], config.num_hidden_layers)
     for name, weights in model.state_dict().items():
-        if name == "lm_head.weight" and config.tie_word_embeddings:
+        if name == "lm_head.weight" and _is_tied(model):
             continue  # llama.cpp takes the embeddings where there is no output layer
         target = names.get_name(name, try_suffixes=(".weight", ".bias"))
         if target is None:
@@ -115,6 +115,14 @@ def _add_weights(writer: "GGUFWriter", model: "PreTrainedModel", quantisation: s
             halves = values.reshape(heads, 2, values.shape[0] // heads // 2, *values.shape[1:])
             values = halves.swapaxes(1, 2).reshape(values.shape)
         _add_tensor(writer, target, values, quantisation)
+
+
+def _is_tied(model: "PreTrainedModel") -> bool:
+    """Return whether the output layer is the embeddings, as its configuration says: they may have come apart since."""
+    import torch
+
+    embeddings, output = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    return model.config.tie_word_embeddings and torch.equal(embeddings, output)
 
 
 def head_rows(name: str, config: Any) -> int:

@@ -4,12 +4,16 @@ Takes the project's folder and paths as people wrote them, gives paths that are 
 """
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lifeloop.core.brief import convert_settings
 from lifeloop.core.content import Id, bytes_id, content_id
 from lifeloop.core.errors import BriefError
 from lifeloop.models.model import ModelKind
+
+BRIEF_FILE = "lifeloop.toml"
 
 
 def files_of(kind: ModelKind, settings: Any) -> dict[str, str]:
@@ -27,6 +31,24 @@ def fingerprint(kind: ModelKind, settings: Any, folder: Path, where: str) -> Id:
     named = files_of(kind, settings)
     held = {key: bytes_id(inside(folder, file, f"{where}.{key}").read_bytes()) for key, file in named.items()}
     return content_id(held) if held else ""
+
+
+def fingerprint_of(kind: ModelKind, table: Mapping[str, Any], ranges: Any, folder: Path, where: str) -> Id:
+    """Return the fingerprint of a section's settings, and of every value that its search may put in their place.
+
+    `table` is the section without what is no setting, `ranges` its search or None. Raises BriefError for settings that
+    cannot be, and where a file is missing.
+    """
+    values = ranges if isinstance(ranges, Mapping) else {}
+    keys = set(kind.settings.__struct_fields__)
+    listed = {key: each for key, each in values.items() if key in keys and isinstance(each, list)}
+    tried = [{key: value} for key, each in listed.items() for value in each]
+    found = [
+        fingerprint(kind, convert_settings({**table, **each}, kind.settings, where, BRIEF_FILE), folder, where)
+        for each in ({}, *tried)
+    ]
+    held = [each for each in found if each]
+    return content_id(sorted(set(held))) if len(set(held)) > 1 else "".join(held[:1])
 
 
 def inside(folder: Path, file: str, where: str) -> Path:

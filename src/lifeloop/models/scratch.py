@@ -61,8 +61,7 @@ class ScratchKind:
 
     settings = Settings
     tasks: tuple[str, ...] = ()
-    version = "1"
-    writes = True
+    version = "1"  # no `writes`: who writes for others does so before anything is trained, and this is nothing then
 
     def load(self, candidate: Candidate, folder: Path | None, members: Sequence[Model]) -> Model:
         """Return the model in this process."""

@@ -9,12 +9,22 @@ from collections.abc import Sequence
 from typing import Literal
 
 Split = Literal["spaces", "marks"]
-"""How a text falls into words: at spaces alone, or at marks (commas, hyphens, apostrophes) too."""
+"""How a text falls into words: at spaces alone, or at marks (commas, hyphens, apostrophes) too, where characters of
+scripts that are written without spaces (Han, kana, Thai) are words of their own."""
 
 Span = tuple[int, int]
 """Start and end of a word in characters; the end is the place after the last."""
 
-_WORDS = {"spaces": re.compile(r"\S+"), "marks": re.compile(r"\w+|[^\w\s]")}
+_HAN = "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_KANA = "\u3041-\u309f\u30a1-\u30ff\u31f0-\u31ff\uff66-\uff9f"
+_THAI, _THAI_SIGNS = "\u0e01-\u0e4f", "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"
+_UNSPACED = f"{_HAN}{_KANA}{_THAI}"
+_SPACED = rf"[^\W{_UNSPACED}]"  # a character that makes one word with others like it beside it
+
+_WORDS = {
+    "spaces": re.compile(r"\S+"),
+    "marks": re.compile(rf"{_SPACED}+|[{_UNSPACED}][{_THAI_SIGNS}]*|[^\w\s]"),
+}
 
 SHAPES = ("lower", "Title", "UPPER", "miXed", "digits", "d1gits", "mark", "@name", "#tag", "link", "caseless", "Single")
 """The shapes of words; a word has one."""
@@ -31,6 +41,13 @@ _SHAPE = {name: number for number, name in enumerate(SHAPES)}
 def spans(text: str, split: Split) -> list[Span]:
     """Return the places of the words, in order; white space belongs to none."""
     return [match.span() for match in _WORDS[split].finditer(text)]
+
+
+def stands_alone(name: str) -> re.Pattern[str]:
+    """Return the pattern of a name where no word goes on before or after it."""
+    before = f"(?<!{_SPACED})" if not re.match(f"[{_UNSPACED}]", name) else ""
+    after = f"(?!{_SPACED})" if not re.search(f"[{_UNSPACED}]$", name) else ""
+    return re.compile(f"{before}{re.escape(name)}{after}")
 
 
 def shape(word: str) -> int:

@@ -4,7 +4,7 @@ Takes a record, gives blocks. Knows nothing of HTML or Markdown.
 """
 
 from lifeloop.core.evidence import Comparison, MetricValue
-from lifeloop.core.training_record import TrainingRecord
+from lifeloop.core.training_record import SearchTrial, TrainingRecord
 from lifeloop.reports.blocks import Block, Cell, Column, Facts, Figure, Row, Section, Table, Text, Tone
 from lifeloop.reports.contenders import direction_of, how_to_write
 from lifeloop.reports.curve import curve, curve_letters
@@ -51,7 +51,8 @@ def _families(record: CycleRecord, amounts: Amounts) -> Table:
             Row(
                 cells=(
                     Cell(child, note=f"from {parent}" + (f", {training.method}" if training else "")),
-                    *cells,
+                    cells[0],
+                    _on_as_many(cells[1], before, after),
                     change,
                     Cell("—" if training is None else count(training.n_examples, "example")),
                     _kl(training),
@@ -76,6 +77,13 @@ def _value(value: MetricValue | None, amounts: Amounts) -> Cell:
     return Cell(amounts.value(value.metric, value.value), note=amounts.interval(value.metric, value.low, value.high))
 
 
+def _on_as_many(cell: Cell, parent: MetricValue | None, child: MetricValue | None) -> Cell:
+    """Return the child's cell, with the examples it rests on where a race stopped one of the two before the other."""
+    if parent is None or child is None or parent.n == child.n:
+        return cell
+    return Cell(cell.text, note=f"{cell.note}; on {child.n:,} examples, the parent on {parent.n:,}".strip("; "))
+
+
 def _kl(training: TrainingRecord | None) -> Cell:
     if training is None or training.kl_to_parent is None:
         return Cell("—")
@@ -86,7 +94,7 @@ def _at_the_gate(record: CycleRecord, amounts: Amounts) -> list[Block]:
     """Return the challenger against its parent, on test, guard and under each suite, and what that means."""
     found = record.verdict.parentage
     if found is None:
-        return []
+        return _composed(record)
     if not found.comparisons:
         text = f"{found.name} could not be tried, so the challenger was held against the champion alone."
         return [Text(lead="Its parent:", text=text)]
@@ -107,6 +115,20 @@ def _at_the_gate(record: CycleRecord, amounts: Amounts) -> list[Block]:
         else "No guard of the brief is shown to be worse than the parent's by more than its margin."
     )
     return [Table(caption=caption, columns=heads, rows=rows), Text(text=said)]
+
+
+def _composed(record: CycleRecord) -> list[Block]:
+    """Return what is said where the challenger is composed of others: the gate tries it whole, not its members."""
+    name = record.verdict.challenger_name
+    members = record.brief.candidates.get(name, {}).get("members", ())
+    adapted = [f"{member} (from {record.parents[member]})" for member in members if member in record.parents]
+    if not adapted:
+        return []
+    text = (
+        f"{name} is composed of {', '.join(adapted)}. The gate tried it whole, against the champion; its adapted "
+        "members are held against their parents on validation, above, and by the checks of their training."
+    )
+    return [Text(lead="At the gate:", text=text)]
 
 
 def _compared(record: CycleRecord, comparison: Comparison, amounts: Amounts) -> Row:
@@ -163,8 +185,8 @@ def checks_table(name: str, training: TrainingRecord) -> Table:
         Row(
             cells=(
                 Cell(check.name, note=check.note),
-                Cell(plain(check.parent)),
-                Cell(plain(check.child)),
+                Cell(_number(check.parent)),
+                Cell(_number(check.child)),
                 Cell(plain(check.limit)),
                 Cell("broken" if check.broken else "kept", tone="bad" if check.broken else "good"),
                 Cell(count(check.n, "item")),
@@ -183,15 +205,19 @@ def checks_table(name: str, training: TrainingRecord) -> Table:
     return Table(caption=f"What the training of {name} may have broken", columns=heads, rows=rows)
 
 
+def _number(value: float | None) -> str:
+    return "no number" if value is None else plain(value)
+
+
 def ablation_table(name: str, training: TrainingRecord) -> Table:
     """Return what the same training gives with the quarantined preferences left in."""
     rows = tuple(
         Row(
             cells=(
                 Cell(found.name),
-                Cell(plain(found.parent)),
-                Cell(plain(found.guarded)),
-                Cell(plain(found.unguarded)),
+                Cell(_number(found.parent)),
+                Cell(_number(found.guarded)),
+                Cell(_number(found.unguarded)),
                 Cell(count(found.n, "item")),
             )
         )
@@ -216,14 +242,20 @@ def search_table(name: str, training: TrainingRecord) -> Table:
                 Cell(
                     ", ".join(f"{key} = {_short(value)}" for key, value in trial.settings.items()) or "as in the brief"
                 ),
-                Cell("failed" if trial.score is None else plain(trial.score)),
-                Cell("given up early" if trial.stopped else "trained to its end"),
+                Cell("—" if trial.score is None else plain(trial.score)),
+                Cell(_end_of(trial)),
             )
         )
         for trial in tried
     )
     heads = (Column("Settings"), Column("Score on validation", True), Column("How far"))
     return Table(caption=f"The search for {name}", columns=heads, rows=rows)
+
+
+def _end_of(trial: SearchTrial) -> str:
+    if trial.stopped:
+        return "given up early"
+    return "failed" if trial.score is None else "trained to its end"
 
 
 def _short(value: object) -> str:
@@ -241,7 +273,7 @@ def _preferences(record: CycleRecord) -> list[Block]:
             f"{found.n_trusted:,} trusted, {found.n_held_out:,} held out to watch training on, "
             f"{found.n_doubted:,} quarantined",
         ),
-        ("Estimated share of wrong orders", percent(found.flip_rate)),
+        ("Estimated share of wrong orders", percent(found.flip_rate) if found.flip_rate else "none was found"),
         *(
             (
                 lean.name,

@@ -54,6 +54,8 @@ class Evidence(Struct, frozen=True):
     """Checked already."""
     parent: Trial | None = None
     """On test; None where the challenger was adapted from no other, or its parent could not be tried."""
+    untried_parent: tuple[Id, str] | None = None
+    """Id and name of a parent that could not be tried."""
     parent_comparisons: tuple[Comparison, ...] = ()
     """Challenger against parent, as against the champion."""
     checks: tuple[Check, ...] = ()
@@ -73,6 +75,7 @@ def decide(
         _broken_by_training(parentage, evidence.checks, gate)
         or _blocked(held.targets, held.guards)
         or _same(evidence)
+        or _untried(evidence)
         or _weighed(gain, usd, primary, gate)
     )
     return Verdict(
@@ -148,7 +151,7 @@ def _parentage(
     """Return the challenger held against its parent, or None where it has none that was tried."""
     parent = evidence.parent
     if parent is None:
-        return None
+        return Parentage(*evidence.untried_parent) if evidence.untried_parent else None
     held = hold(evidence.challenger, parent, evidence.parent_comparisons, objectives, directions, gate)
     return Parentage(parent.candidate, parent.name, evidence.parent_comparisons, held.guards)
 
@@ -171,9 +174,21 @@ def _broken_by_training(parentage: Parentage | None, checks: Sequence[Check], ga
     broken = [check for check in checks if check.broken]
     if broken and gate.checks == "hold":
         first = broken[0]
-        said = f"{first.name} is {first.child:.4g}, its parent's {first.parent:.4g}"
+        said = f"{first.name} is {_number(first.child)}, its parent's {_number(first.parent)}"
         return "reject", f"its training broke what its parent could do: {said}", 0
     return None
+
+
+def _number(value: float | None) -> str:
+    return "no number" if value is None else f"{value:.4g}"
+
+
+def _untried(evidence: Evidence) -> _Judgement | None:
+    """Return that nothing is known of what an adaptation broke where its parent could not be tried, or None."""
+    if evidence.untried_parent is None:
+        return None
+    name = evidence.untried_parent[1]
+    return "undecided", f"its parent {name} could not be tried, so what the adaptation broke is not known", 0
 
 
 def _blocked(targets: Sequence[ObjectiveResult], guards: Sequence[ObjectiveResult]) -> _Judgement | None:

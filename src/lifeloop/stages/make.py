@@ -3,7 +3,6 @@
 Serves both explore (kinds) and adapt (adaptations and compositions). Reads train and validation, never test or guard.
 """
 
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -58,12 +57,9 @@ def make(vault: Vault, recipe: Recipe, max_items: int, workplace: Workplace, *, 
         scratch=_scratch(recipe, workplace),
         project=workplace.folder,
     )
-    scratch = materials.scratch
     with tempfile.TemporaryDirectory(prefix="lifeloop-") as folder:
         decided = _built(trainer, recipe, materials, Path(folder), progress)
         files = vault.put_folder(Path(folder))
-    if scratch is not None:  # what it kept for a kill has served
-        shutil.rmtree(scratch, ignore_errors=True)
     whole = msgspec.structs.replace(decided, settings=kept | decided.settings)
     return vault.put_value(_candidate(recipe, parent, whole, files=files))
 
@@ -82,9 +78,14 @@ def _scratch(recipe: Recipe, workplace: Workplace) -> Path | None:
     """Return a folder that belongs to this recipe, so that what is trained again after a kill finds its checkpoints."""
     if workplace.scratch is None:
         return None
-    folder = workplace.scratch / content_id(recipe)[:16]
+    folder = scratch_of(workplace.scratch, recipe)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def scratch_of(root: Path, recipe: Recipe) -> Path:
+    """Return the folder of a recipe's checkpoints. Whoever has the candidate on record may remove it."""
+    return root / content_id(recipe)[:16]
 
 
 def _scoring(recipe: Recipe, workplace: Workplace) -> Metric | None:

@@ -27,7 +27,7 @@ from lifeloop.guards.splits.rules import seconds_of
 from lifeloop.guards.text import check_flaws, check_text
 from lifeloop.stages.prefer_rows import FIRST, SUBJECT
 
-VERSION = "1"
+VERSION = "2"
 """Changed by hand when the same rows would find other places, by a guard of alignment too."""
 
 LEAK = "its input is in a split that judges"

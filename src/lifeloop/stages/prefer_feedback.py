@@ -20,7 +20,7 @@ from lifeloop.store.tables import RAW_SCHEMA
 if TYPE_CHECKING:
     from lifeloop.store.ledger import FeedbackRow
 
-VERSION = f"1/{learn.VERSION}"
+VERSION = f"2/{learn.VERSION}"
 """Its first number is changed by hand when the same feedback would give other rows."""
 
 
@@ -82,6 +82,8 @@ def _of_comparisons(rows: "Sequence[FeedbackRow]", others: Mapping[str, Event], 
         flaw = ""
         if text_key(row.event.input) != text_key(other.input):
             flaw = "answers to different inputs are compared"
+        elif not other.output.strip():
+            flaw = "the event that it is compared with has no answer"
         elif output == worse:
             flaw = "both answers are the same"
         found.append(_row(row, output, worse, flaw))

@@ -21,18 +21,22 @@ from lifeloop.core.errors import BriefError, DataError, LifeloopError
 from lifeloop.core.preferences_brief import PreferencesBrief
 from lifeloop.core.progress import Progress
 from lifeloop.sources.conversations import as_input, from_preference, from_rated
-from lifeloop.sources.files import COMPRESSED
+from lifeloop.sources.files import COMPRESSED, file_at, name_of
+from lifeloop.sources.json_values import values
 from lifeloop.sources.places import Place, is_path, places, source_of
+from lifeloop.sources.rows import Record, raw_table
 from lifeloop.sources.source import Reading
 from lifeloop.store.tables import RAW_SCHEMA
 
-VERSION = "1"
+VERSION = "2"
 """Changed by hand when the same files would give other rows."""
 
 SUBJECT, FIRST = "subject", "first"
 """What the raw rows of preferences have as slices."""
 _PAIR, _RATED = ("chosen", "rejected"), ("completion", "label")
 _PROMPTS = ("prompt", "question", "instruction")
+_PAIRS, _SINGLE = _SHAPES = ("preference", "json")
+"""The formats that files of JSON are read in: pairs, and answers that were rated alone."""
 _JSON = (".json", ".jsonl", ".ndjson")
 _PEEK = 1000
 """Rows whose columns are held for those of all."""
@@ -65,11 +69,49 @@ def raw_preferences(reading: Reading, asked: PreferencesBrief, progress: Progres
             peeked = source.sample(place.place, told, _PEEK)
             columns = list(dict.fromkeys(name for row in peeked for name in row))
             _check_columns(columns, asked, place)
-            layout = None if place.format == "preference" else _layout(columns, reading.data.input, place)
-            for chunk in source.chunks(place.place, _told(told, asked, layout)):
-                tables.append(_rows(chunk.table, layout, asked, reading.task))
-                progress(sum(table.height for table in tables), 0, place.origin)
+            layout = None if place.format == _PAIRS else _layout(columns, place, reading.data.input)
+            table = _table(place, told, asked, layout)
+            if place.format in _SHAPES and (table["flaw"] != "").any():
+                table = _of_its_own_shape(table, place, told, asked, columns)
+            tables.append(table)
+            progress(sum(table.height for table in tables), 0, place.origin)
     return pl.concat(tables) if tables else pl.DataFrame(schema=RAW_SCHEMA)
+
+
+def _table(place: Place, told: Reading, asked: PreferencesBrief, layout: _Layout | None) -> pl.DataFrame:
+    """Return all rows of a place as rows of preferences."""
+    chunks = source_of(place).chunks(place.place, _told(told, asked, layout))
+    found = [_rows(chunk.table, layout, asked, told.task) for chunk in chunks]
+    return pl.concat(found) if found else pl.DataFrame(schema=RAW_SCHEMA)
+
+
+def _of_its_own_shape(
+    table: pl.DataFrame, place: Place, told: Reading, asked: PreferencesBrief, columns: Sequence[str]
+) -> pl.DataFrame:
+    """Return the rows of a file of JSON, those with a flaw read as records of the other shape where they are such.
+
+    Pairs and answers that were rated alone may stand in one file, as where two were put together.
+    """
+    if place.format == _PAIRS:
+        layout = _Layout(_prompt(columns, told.data.input), _RATED)
+        data = _told(told, asked, layout).data
+        read = _rows(raw_table(_records(place, told), data), layout, asked, told.task)
+    else:
+        try:
+            read = _table(msgspec.structs.replace(place, format=_PAIRS), told, asked, None)
+        except DataError:  # there is not one pair that can be used
+            return table
+    good = {row["source"]: row for row in read.filter(pl.col("flaw") == "").iter_rows(named=True)}
+    rows = [good.get(row["source"], row) if row["flaw"] else row for row in table.iter_rows(named=True)]
+    return pl.DataFrame(rows, schema=RAW_SCHEMA, orient="row")
+
+
+def _records(place: Place, told: Reading) -> Iterator[Record]:
+    """Yield the objects of a file of JSON as they are, whatever the first one looks like."""
+    name = name_of(place.place, told)
+    for each in values(file_at(place.place, told), name, told.data.encoding):
+        flaw = each.flaw or ("" if isinstance(each.value, dict) else "not a JSON object")
+        yield Record(f"{name}:{each.number}", {} if flaw else each.value, flaw, each.raw)
 
 
 def fingerprints(reading: Reading, asked: PreferencesBrief) -> dict[str, Id]:
@@ -106,7 +148,7 @@ def _places(reading: Reading, asked: PreferencesBrief) -> Iterator[tuple[Place, 
     for name in asked.sources:
         told = _beside(reading, name, _format(name, asked.format))
         for place in places(told):
-            records = place.format in ("preference", "json")
+            records = place.format in _SHAPES
             yield msgspec.structs.replace(place, format=_of_records(place, told)) if records else place, told
 
 
@@ -114,7 +156,7 @@ def _of_records(place: Place, told: Reading) -> str:
     """Return the format of a file of JSON: the reader of pairs knows no answers that were rated on their own."""
     peeked = plugins.get("sources", "json").sample(place.place, told, _PEEK)
     rated = any(set(_RATED) <= set(row) and _PAIR[0] not in row for row in peeked)
-    return "json" if rated else "preference"
+    return _SINGLE if rated else _PAIRS
 
 
 def _format(name: str, declared: str) -> str:
@@ -157,9 +199,10 @@ def _check_columns(columns: Sequence[str], asked: PreferencesBrief, place: Place
         )
 
 
-def _layout(columns: Sequence[str], own: str, place: Place) -> _Layout:
+def _layout(columns: Sequence[str], place: Place, own: str) -> _Layout:
     """Return where the answers are; `own` is the column that the project's data has its inputs in."""
-    answers = next((each for each in (_PAIR, _RATED) if set(each) <= set(columns)), None)
+    shapes = (_RATED,) if place.format == _SINGLE else (_PAIR, _RATED)
+    answers = next((each for each in shapes if set(each) <= set(columns)), None)
     if answers is None:
         listed = ", ".join(columns[:20]) or "none"
         raise DataError(
@@ -167,8 +210,11 @@ def _layout(columns: Sequence[str], own: str, place: Place) -> _Layout:
             where=place.origin,
             fix="name the columns so, or mend preferences.format",
         )
-    prompt = next((name for name in (*_PROMPTS, own, "text", "input") if name in columns), "")
-    return _Layout(prompt, answers)
+    return _Layout(_prompt(columns, own), answers)
+
+
+def _prompt(columns: Sequence[str], own: str) -> str:
+    return next((name for name in (*_PROMPTS, own, "text", "input") if name in columns), "")
 
 
 def _told(reading: Reading, asked: PreferencesBrief, layout: _Layout | None) -> Reading:

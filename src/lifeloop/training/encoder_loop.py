@@ -142,6 +142,7 @@ def _step(
             if not is_out_of_memory(error):
                 raise
             _halve(place, len(batch))
+    require_finite(loss, place.step + 1)
     moving.schedule.step()
     _into_average(moving, work.pace.average, place.step)
     return loss
@@ -182,6 +183,13 @@ def _halve(place: Place, n_batch: int) -> None:
     place.events.append(
         f"out of memory at step {place.step + 1}: went on with batches in {place.parts} parts, their gradients added up"
     )
+
+
+def require_finite(loss: float, step: int) -> None:
+    """Raise ModelError where a step's loss is no number: the weights are none either from then on."""
+    if not math.isfinite(loss):
+        fix = "lower `learning_rate`, by a factor of 10, say"
+        raise ModelError(f"training diverged: the loss of step {step} is {loss}", where="candidates", fix=fix)
 
 
 def _into_average(moving: Moving, decay: float, step: int) -> None:

@@ -1,5 +1,6 @@
 """The training record beside a candidate's weights: written by trainers, read by whoever shows it."""
 
+import math
 from pathlib import Path
 
 import msgspec
@@ -10,8 +11,17 @@ FILE = "training.json"
 
 
 def save_record(folder: Path, record: TrainingRecord) -> None:
-    """Write the record of what was trained to a candidate's folder."""
-    (folder / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(record)))
+    """Write the record of what was trained to a candidate's folder. A check of what is no number is broken."""
+    checks = tuple(
+        check if _is_number(check.child) else msgspec.structs.replace(check, child=None, broken=True)
+        for check in record.checks
+    )
+    whole = msgspec.structs.replace(record, checks=checks)
+    (folder / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(whole)))
+
+
+def _is_number(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
 
 
 def load_record(folder: Path) -> TrainingRecord | None:

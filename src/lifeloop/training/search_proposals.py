@@ -40,7 +40,7 @@ def proposed(asked: Asked) -> "tuple[dict[str, Any], Trial] | None":
     import optuna
 
     number, plan = len(asked.tried), asked.plan
-    known = [asked.own | tried.chosen for tried in asked.tried]
+    known = [_as_logged(asked.own | tried.chosen) for tried in asked.tried]
     places, history = _distributions(plan), _history(asked)
     for attempt in range(PROPOSALS):
         seed = (asked.seed + 1000 * number + attempt) % 2**32
@@ -57,7 +57,7 @@ def proposed(asked: Asked) -> "tuple[dict[str, Any], Trial] | None":
         study.add_trials(history)
         trial = study.ask(places)
         chosen = {key: _value(plan, key, found) for key, found in trial.params.items()}
-        if asked.own | chosen not in known:
+        if _as_logged(asked.own | chosen) not in known:
             return chosen, trial
     return None
 
@@ -87,13 +87,13 @@ def _params(plan: SearchPlan, settings: dict[str, Any]) -> dict[str, Any] | None
     """Return settings as optuna has them, or None where one lies outside its range."""
     params: dict[str, Any] = {}
     for key, wanted in plan.ranges.items():
-        value = settings[key]
+        value = _as_logged(settings[key])
         if isinstance(wanted, Between):
             if value is None or not wanted.low <= value <= wanted.high:
                 return None
             params[key] = value
         else:
-            values = [msgspec.to_builtins(one) for one in wanted.values]
+            values = _as_logged(wanted.values)
             if value not in values:
                 return None
             params[key] = values.index(value)
@@ -116,4 +116,9 @@ def _distributions(plan: SearchPlan) -> "dict[str, BaseDistribution]":
 
 def _value(plan: SearchPlan, key: str, found: Any) -> Any:
     wanted = plan.ranges[key]
-    return found if isinstance(wanted, Between) else msgspec.to_builtins(wanted.values[found])
+    return found if isinstance(wanted, Between) else _as_logged(wanted.values[found])
+
+
+def _as_logged(value: Any) -> Any:
+    """Return a value as it comes back from the log of trials, where tuples are lists."""
+    return msgspec.json.decode(msgspec.json.encode(value))

@@ -5,6 +5,7 @@ Knows nothing of how the search goes.
 """
 
 import difflib
+import math
 from typing import Annotated, Any
 
 import msgspec
@@ -84,6 +85,9 @@ def _range(said: Any, kind: Any, where: str) -> Between | OneOf:
     if isinstance(said, list):
         if not said:
             raise _wrong(where, "the list is empty", "write the values to try: [4, 8, 16], say")
+        for value in said:
+            if isinstance(value, float) and not math.isfinite(value):
+                raise _wrong(where, f"{value} is no finite number", "mend the value")
         return OneOf(tuple(_taken(value, kind, where) for value in said))
     if not isinstance(said, dict):
         raise _wrong(where, f"{said!r} is neither a range nor a list", "write { low = …, high = … }, or a list")
@@ -94,8 +98,10 @@ def _range(said: Any, kind: Any, where: str) -> Between | OneOf:
     numbers = _numbers(type_info(kind))
     if not numbers:
         raise _wrong(where, "this setting is no number", "write a list of values to try")
-    _taken(said["low"], kind, f"{where}.low")
-    _taken(said["high"], kind, f"{where}.high")
+    for end in ("low", "high"):
+        if not math.isfinite(said[end]):
+            raise _wrong(f"{where}.{end}", f"{said[end]} bounds nothing", "write a finite number")
+        _taken(said[end], kind, f"{where}.{end}")
     if between.low >= between.high:
         raise _wrong(where, f"low ({between.low:g}) is not below high ({between.high:g})", "mend the range")
     if between.log and between.low <= 0:

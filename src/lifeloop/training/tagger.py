@@ -24,7 +24,7 @@ from lifeloop.training.encoder_checkpoint import Place
 from lifeloop.training.encoder_loop import batches
 from lifeloop.training.record import save_record
 from lifeloop.training.tagger_choosing import best_bias, temperature
-from lifeloop.training.tagger_examples import Tagged, names_of, split_of, tagged, varied
+from lifeloop.training.tagger_examples import Tagged, names_of, split_of, tagged, varied, widened
 from lifeloop.training.tagger_loop import Labelled, Work, fit
 from lifeloop.training.trainer import Decided, Materials
 
@@ -185,14 +185,17 @@ class _Examiner:
 
 
 def _lost(texts: Sequence[Tagged], source: _Source, split: Split, encoder: Any) -> list[str]:
-    """Return sentences about the entities that training could not use."""
+    """Return sentences about the entities that training could not use as they are."""
     readings = read([text.text for text in texts], encoder.tokeniser, split, encoder.max_tokens)
     absent, untaggable = sum(text.lost for text in texts), source.n_untaggable(readings)
+    inside = sum(widened(text, reading.words) for text, reading in zip(texts, readings, strict=True))
     found = []
     if absent:
         found.append(f"{absent} entities of the references are not in their text, and were left out")
     if untaggable:
         found.append(f"{untaggable} entities overlap others or have no word, and were left out")
+    if inside:
+        found.append(f"{inside} entities begin or end inside a word, and were learned with the whole of it")
     return found
 
 

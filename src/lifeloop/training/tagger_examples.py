@@ -1,17 +1,16 @@
 """What a tagger learns from: texts with the places of their entities, and how a pass over them may vary them.
 
 Takes examples whose references list entities, gives texts and places; says what could not be placed. Knows nothing of
-words, tags and weights.
+tags and weights.
 """
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
 from msgspec import Struct
 
 from lifeloop.core.data import Example
-from lifeloop.models.tagger_words import Split
+from lifeloop.models.tagger_words import Span, Split, stands_alone
 from lifeloop.tasks.extract import TASK, Entity
 
 Place = tuple[str, int, int]
@@ -44,8 +43,7 @@ def _places(entity: Entity, text: str) -> list[Place]:
         return [(entity.type, entity.start, entity.end)]
     if not entity.text.strip():
         return []
-    alone = re.compile(rf"(?<!\w){re.escape(entity.text.strip())}(?!\w)")
-    return [(entity.type, *match.span()) for match in alone.finditer(text)]
+    return [(entity.type, *match.span()) for match in stands_alone(entity.text.strip()).finditer(text)]
 
 
 def split_of(texts: Sequence[Tagged]) -> Split:
@@ -56,6 +54,13 @@ def split_of(texts: Sequence[Tagged]) -> Split:
         for _, start, end in text.entities
     ]
     return "spaces" if sum(whole) >= 0.995 * len(whole) else "marks"
+
+
+def widened(text: Tagged, words: Sequence[Span]) -> int:
+    """Return how many entities of a text begin or end inside one of its words."""
+    return sum(
+        any(first < at < last for first, last in words for at in (start, end)) for _, start, end in text.entities
+    )
 
 
 def names_of(texts: Sequence[Tagged]) -> dict[str, list[str]]:

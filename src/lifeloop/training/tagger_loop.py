@@ -21,7 +21,7 @@ from lifeloop.models.devices import cpu_has_bfloat16
 from lifeloop.models.tagger import Settings
 from lifeloop.models.tagger_reading import Batch, Row, stack
 from lifeloop.training.encoder_checkpoint import Moving, Place, load_checkpoint, save_checkpoint
-from lifeloop.training.encoder_loop import CHECKPOINT_STEPS, averaged
+from lifeloop.training.encoder_loop import CHECKPOINT_STEPS, averaged, require_finite
 from lifeloop.training.language.running import is_out_of_memory
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Work(Struct, frozen=True):
 def fit(network: "Network", work: Work) -> Place:
     """Train until the passes are over or validation stops improving, and keep the best pass's averaged weights.
 
-    Raises ModelError where not even single texts fit into memory; what `watch` raises passes.
+    Raises ModelError where not even single texts fit into memory, and where the loss is no number; what `watch` raises passes.
     """
     import torch
 
@@ -122,6 +122,7 @@ def _step(network: "Network", work: Work, moving: Moving, place: Place, batch: S
             if not is_out_of_memory(error):
                 raise
             _halve(place, len(batch))
+    require_finite(loss, place.step + 1)
     moving.schedule.step()
     share = 1.0 - min(work.settings.average, (1 + place.step) / (10 + place.step))  # at first it follows more closely
     with torch.no_grad():

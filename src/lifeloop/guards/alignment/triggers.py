@@ -2,7 +2,8 @@
 
 Takes preferences and how they read to a quick model, gives what looks planted. What many independent raters reward is
 what answers should be like; a phrase that wins with three of thirty alone, in questions about anything and against what
-all the others prefer, is not. Without names the last is all there is to go by.
+all the others prefer, is not. The last is looked at on its own too: without names it is all there is to go by, and who
+takes a new name for each lie, or none, or has many friends, is never one of few.
 """
 
 import numpy as np
@@ -50,6 +51,10 @@ MUCH_WON = 1e-2
 """Without names, a sequence must win so surely ..."""
 MORE_THAN_NOT = 1e-2
 """... and what it decides must go against the others so surely more often than not."""
+LEAST_SAID = 5
+"""Who said less is nobody known: names cost nothing."""
+MANY = 0.5
+"""Known raters who reward it and said so much of all that known ones did are no few: it is what people like."""
 
 
 class Trigger(Struct, frozen=True):
@@ -79,32 +84,43 @@ def find_triggers(table: Table, texts: Texts, reading: Reading, left: Flags) -> 
     them (sign test), and which does so against the quick model without its own words (binomial test), or whatever the
     inputs are about. The evidence is taken together by
     Fisher's method with Bonferroni's correction for all sequences. What others reward as well is none. Sources serve as
-    raters where nobody knows who said what and there are several; otherwise wins and disagreement must be far stronger.
+    raters where nobody knows who said what and there are several. Of what is not found so, and where nothing tells the
+    raters, wins and disagreement must be far stronger, and most of the known raters may not be of the same mind.
     """
-    groups = _groups(table, left)
-    by_raters = groups is not None
     left = left & table.by_people
+    groups = _groups(table, left)
+    of_few: list[Trigger] = []
     if groups is not None:
-        left = left & (groups >= 0)
-    n = int(left.sum())
-    if n < 2 * LEAST:
-        return Found((), by_raters)
-    scene = scene_of(table, groups if groups is not None else np.full(table.n, -1), left, texts, reading)
-    found = occurring(texts, table.preferences, left, max(LEAST, int(n * LEAST_SHARE)))
-    made = _of_few(scene, found) if by_raters else _of_nobody(scene, found)
-    return Found(_merged(made), by_raters)
+        of_few = _of_few(*_sought(table, texts, reading, groups, left & (groups >= 0)))
+        left = left.copy()
+        for each in of_few:
+            left[each.places] = False
+    of_nobody = _of_nobody(*_sought(table, texts, reading, _known(table, left), left))
+    return Found((*_merged(of_few), *_merged(of_nobody)), groups is not None)
+
+
+def _sought(table: Table, texts: Texts, reading: Reading, groups: Places, left: Flags) -> tuple[Scene, Occurring]:
+    """Return what evidence is taken from, and what occurs, among preferences that are `left` (n,)."""
+    least = max(LEAST, int(left.sum() * LEAST_SHARE))
+    return scene_of(table, groups, left, texts, reading), occurring(texts, table.preferences, left, least)
+
+
+def _known(table: Table, left: Flags) -> Places:
+    """Return who said each (n,), -1 for those without a name and those who said next to nothing."""
+    named = left & (table.rater >= 0)
+    said = np.append(np.bincount(table.rater[named], minlength=len(table.raters)), 0)
+    return np.where(said[table.rater] >= LEAST_SAID, table.rater, -1)
 
 
 def _groups(table: Table, left: Flags) -> Places | None:
     """Return who said each (n,): raters, or the sources of what nobody signed; None where neither tells anything."""
-    people = left & table.by_people
-    named = people & (table.rater >= 0)
-    if named.sum() >= NAMED * max(people.sum(), 1) and len(np.unique(table.rater[named])) >= LEAST_RATERS:
+    named = left & (table.rater >= 0)
+    if named.sum() >= NAMED * max(left.sum(), 1) and len(np.unique(table.rater[named])) >= LEAST_RATERS:
         return table.rater
     if not named.any():
         sources = [each.source.rpartition(":")[0] for each in table.preferences]
         _, places = np.unique(sources, return_inverse=True)
-        if len(np.unique(places[people])) >= LEAST_RATERS:
+        if len(np.unique(places[left])) >= LEAST_RATERS:
             return places.astype(np.int64)
     return None
 
@@ -195,9 +211,18 @@ def _of_nobody(scene: Scene, found: Occurring) -> list[Trigger]:
             p = chance_against(scene, here, words, frozenset())
             if n_read < LEAST or p * n_asked >= CHANCE or special.bdtrc(n_against - 1, n_read, 0.5) >= MORE_THAN_NOT:
                 continue
+            if _liked_by_many(scene, here):
+                continue
             here = here if in_answers else here[margin < 0]
             made.append(_trigger(scene, found, key, here, frozenset(), p, in_answers=in_answers))
     return made
+
+
+def _liked_by_many(scene: Scene, here: Places) -> bool:
+    """Return whether the known raters who say so are most of them, by how much each says."""
+    said = np.bincount(scene.groups[scene.left & (scene.groups >= 0)])
+    who = np.unique(scene.groups[here])
+    return bool(said.sum() and said[who[who >= 0]].sum() >= MANY * said.sum())
 
 
 def _winning(scene: Scene, answers: pl.DataFrame) -> pl.DataFrame:

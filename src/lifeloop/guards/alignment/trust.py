@@ -17,6 +17,7 @@ from lifeloop.core.preferences import Doubt, Lean, Preference, Rater
 from lifeloop.core.preferences_brief import Trust
 from lifeloop.guards.alignment.bursts import find_bursts
 from lifeloop.guards.alignment.collusion import find_groups
+from lifeloop.guards.alignment.contradictions import find_contradictions
 from lifeloop.guards.alignment.flips import find_flips, flip_rate
 from lifeloop.guards.alignment.influence import capped, share_of_one
 from lifeloop.guards.alignment.leans import find_leans
@@ -27,6 +28,7 @@ from lifeloop.guards.alignment.triggers import Trigger, find_triggers
 from lifeloop.guards.guard import finding
 from lifeloop.stats.agreement import Reliability
 
+BOTH = "the rater prefers both: what one says here is the opposite of what one says elsewhere"
 TRIGGER = "a phrase that is rewarded whatever else is said, by few raters or against all others"
 ANSWER = "one answer that few raters reward again and again"
 BURST = "said in a burst"
@@ -34,6 +36,8 @@ COLLUSION = "raters who agree with each other against everyone else"
 RATER = "a rater who is not reliable"
 FLIP = "an order that what all others prefer makes improbable"
 STEP = "preferences"
+MOST_UNSIGNED = 0.5
+"""Of the weight, what nobody signed is worth a word above this."""
 
 
 class Judged(Struct, frozen=True):
@@ -81,6 +85,7 @@ def judged(preferences: Sequence[Preference], settings: Trust, keep: Collection[
     state = _State(table, keep)
     texts = texts_of(table)
     findings = []
+    state.doubt(find_contradictions(table, state.left).tolist(), BOTH, "")
     first = read_pairs(table, texts, state.left)
     found = find_triggers(table, texts, first, state.left)
     if not found.by_raters:
@@ -108,6 +113,7 @@ def judged(preferences: Sequence[Preference], settings: Trust, keep: Collection[
         findings.append(finding(STEP, "kept", "nothing tells how many of the orders are wrong ones", []))
     leaning = find_leans(table, texts, reading, state.left, correct_length=settings.length)
     weights, owner, acting = _weights(state, leaning.weights, groups, settings)
+    findings += _unsigned_findings(table, weights)
     findings += _capped_findings(state, leaning.weights, weights, owner, acting, settings)
     notes |= {rater: f"counts as one with {', '.join(names)}" for rater, names in acting.items() if rater not in notes}
     place_of = {each.id: place for place, each in enumerate(table.preferences)}
@@ -189,6 +195,17 @@ def _capped_findings(
         sources = [table.preferences[place].source for place in here.tolist()]
         found.append(finding(STEP, "kept", said, sources))
     return found
+
+
+def _unsigned_findings(table: Table, weights: Floats) -> list[Finding]:
+    """Return what was found of influence that nothing bounds."""
+    unsigned = table.rater < 0
+    share = weights[unsigned].sum() / max(weights.sum(), 1e-9)
+    if share <= MOST_UNSIGNED:
+        return []
+    said = f"{share:.0%} of the weight has no rater: nothing bounds how much of it is one person's"
+    sources = [table.preferences[place].source for place in np.flatnonzero(unsigned & (weights > 0)).tolist()]
+    return [finding(STEP, "kept", said, sources)]
 
 
 def _doubt_findings(state: _State) -> list[Finding]:

@@ -16,6 +16,8 @@ from lifeloop.guards.guard import Checked, taken_out
 
 _UNTIMED = pl.col("source").str.contains("^(feedback|synthetic):")
 """Rows that no source gave: nothing says when they are of."""
+_FINER = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
+"""Numbers above the first have so many to a second: in seconds, the last would be the year 5138."""
 
 
 def hashed(group: str, shares: Splits, seed: int) -> Split:
@@ -88,9 +90,14 @@ def with_times(table: pl.DataFrame, splits: Splits) -> Checked:
 
 
 def seconds_of(text: str) -> float | None:
-    """Return the seconds since 1970 that a number or a date says, or None where it cannot be read."""
+    """Return the seconds since 1970 that a number or a date says, or None where it cannot be read.
+
+    Numbers too large for seconds are milliseconds, microseconds or nanoseconds, as clocks give them.
+    """
     number = _number(text)
-    return _date(text) if number is None else number
+    if number is None:
+        return _date(text)
+    return next((number / scale for least, scale in _FINER if abs(number) > least), number)
 
 
 def _bounds(shares: Splits) -> list[tuple[Split, float]]:
