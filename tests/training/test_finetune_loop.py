@@ -194,6 +194,14 @@ def test_balanced_classes_count_a_rare_label_as_much_as_a_common_one(tmp_path, p
     assert chances[1] > 0.3
 
 
+def test_training_that_diverges_is_stopped_and_says_what_to_lower(tmp_path, parent):
+    wild = msgspec.structs.replace(QUICK, learning_rate=1e12, head_learning_rate=1e30)
+    with pytest.raises(ModelError, match=r"diverged: the loss of step \d+ is (nan|inf)") as caught:
+        tuned(tmp_path / "made", parent, wild)
+    assert "learning_rate" in caught.value.fix
+    assert not (tmp_path / "made" / encoder.TUNED).exists()
+
+
 def test_without_validation_the_last_pass_is_kept_and_there_is_no_score(tmp_path, parent):
     assert tuned(tmp_path / "child", parent, validation=()).score is None
     assert load_record(tmp_path / "child").best_step == 27

@@ -7,9 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from lifeloop.core.brief import convert_settings
 from lifeloop.core.candidates import Candidate, Prompt, Request
 from lifeloop.core.data import Example
-from lifeloop.core.errors import ModelError
+from lifeloop.core.errors import BriefError
 from lifeloop.core.progress import silent
 from lifeloop.models import llamacpp
 from lifeloop.models.language_files import GGUF, LANGUAGE, open_tokenizer
@@ -171,9 +172,17 @@ def test_it_can_be_tuned_further(made, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changed", "says"),
-    [({"vocabulary": 100}, "no room for the bytes"), ({"width": 100}, "no multiple of 32"), ({"heads": 3}, "heads")],
+    ("table", "says"),
+    [
+        ({"vocabulary": 100}, "`int` >= 300"),
+        ({"width": 100}, "multiple of 32"),
+        ({"width": 32, "heads": 3}, "`width` (32) is no multiple of twice `heads` (3)"),
+        ({"context": 32}, "`int` >= 64"),
+        ({"heads": 0}, "`int` >= 1"),
+    ],
 )
-def test_sizes_that_make_no_network_are_refused_in_words(tmp_path, changed, says):
-    with pytest.raises(ModelError, match=says):
-        build(materials(msgspec.structs.replace(SMALL, **changed)), tmp_path / "own")
+def test_sizes_that_make_no_network_are_refused_when_the_brief_is_read(table, says):
+    with pytest.raises(BriefError) as caught:
+        convert_settings(table, Settings, "candidates.own", "lifeloop.toml")
+    assert next(iter(table)) in str(caught.value)
+    assert says in str(caught.value)

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from lifeloop import plugins
+from lifeloop.core.bounds import Count, Whole
 from lifeloop.core.candidates import Answer, Candidate, Contract, Message, Request
 from lifeloop.core.errors import LifeloopError, ModelError
 from lifeloop.models import prompting, scoring, turn_tokens
@@ -33,26 +34,26 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     before it."""
     prompt: str = ""
     """Folder under prompts/; without one, the task's own instructions serve."""
-    shots: int = 0
+    shots: Whole = 0
     """Training examples shown in the prompt, spread over the labels."""
-    shot_words: int = 40
-    max_words: int = 200
+    shot_words: Count = 40
+    max_words: Count = 200
     """Longer inputs are cut to this many words."""
     cue: str = "Label:"
     """Beginning of the model's turn, before a label."""
-    calibrate: int = 24
+    calibrate: Whole = 24
     """Unlabelled training inputs on which the model's liking for some labels is measured; 0 leaves it in."""
-    context: int = 4096
+    context: Count = 4096
     """Tokens of prompt and output together; longer requests are refused."""
-    threads: int = 0
+    threads: Whole = 0
     """0: as torch chooses."""
-    max_tokens: int = 0
+    max_tokens: Whole = 0
     """0: as the task asks."""
     dtype: str = "auto"
     """"float32", "bfloat16" or "float16"; "auto" is bfloat16 where the device multiplies it natively, else float32."""
     device: str = "auto"
     """"cpu" or "cuda"; "auto" is the GPU where there is one."""
-    batch: int = 16
+    batch: Count = 16
     """Requests that are read at a time."""
 
 

@@ -6,14 +6,20 @@ Training is `training.scratch`; it serves as the kind "transformers" does, and i
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from lifeloop.core.bounds import Count, NotNegative, Positive, Share, Whole
 from lifeloop.core.candidates import Candidate, Estimate, Machine
 from lifeloop.core.data import Profile
 from lifeloop.models.model import Model
 from lifeloop.models.transformers_lm import estimated, load_language
+
+Vocabulary = Annotated[int, Meta(ge=300)]
+"""There must be room for the 256 bytes and a few words."""
+Width = Annotated[int, Meta(ge=32, multiple_of=32)]
+Context = Annotated[int, Meta(ge=64)]
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -21,39 +27,43 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
     corpus: str | tuple[str, ...] = ()
     """Files of raw texts, or patterns that name them, relative to the project. Without any: the training inputs."""
-    vocabulary: int = 4096
-    """Tokens at most."""
-    layers: int = 6
-    width: int = 256
+    vocabulary: Vocabulary = 4096
+    """Tokens at most; 300 at least."""
+    layers: Count = 6
+    width: Width = 256
     """A multiple of 32, and of twice `heads`."""
-    heads: int = 4
-    context: int = 512
-    """Tokens of prompt and output together, and of a row in training."""
-    epochs: float = 3.0
-    minutes: float = 0.0
+    heads: Count = 4
+    context: Context = 512
+    """Tokens of prompt and output together, and of a row in training; 64 at least."""
+    epochs: Positive = 3.0
+    minutes: NotNegative = 0.0
     """Stop training after so long, wherever it is; 0 sets no bound."""
-    batch: int = 16
+    batch: Count = 16
     """Rows to a training step, and requests that are read at a time."""
-    learning_rate: float = 1e-3
-    warmup: float = 0.05
-    weight_decay: float = 0.1
-    evaluations: int = 4
-    patience: int = 0
+    learning_rate: NotNegative = 1e-3
+    warmup: Share = 0.05
+    weight_decay: NotNegative = 0.1
+    evaluations: Whole = 4
+    patience: Whole = 0
     """Validations without a better loss after which training stops; 0 never does."""
     gguf: Literal["q8_0", "f16", "bf16", "f32"] = "q8_0"
     prompt: str = ""
     """Folder under prompts/; without one, the task's own instructions serve."""
-    max_words: int = 200
+    max_words: Count = 200
     """Longer inputs are cut to this many words."""
     cue: str = "Label:"
     """Beginning of the model's turn, before a label."""
-    max_tokens: int = 0
+    max_tokens: Whole = 0
     """Of an output; 0: as the task asks."""
-    threads: int = 0
+    threads: Whole = 0
     """0: as torch chooses."""
     dtype: str = "auto"
     """Numbers that it answers in, as the kind "transformers" names them."""
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.heads < 1 or self.width % (2 * self.heads):
+            raise ValueError(f"`width` ({self.width}) is no multiple of twice `heads` ({self.heads})")
 
 
 class ScratchKind:

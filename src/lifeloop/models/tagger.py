@@ -6,12 +6,13 @@ place and a confidence. Texts longer than the encoder reads are read in overlapp
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import Struct
 
+from lifeloop.core.bounds import Count, NotNegative, Positive, Share, Whole
 from lifeloop.core.candidates import Answer, Candidate, Estimate, Machine, Request
 from lifeloop.core.data import Profile
 from lifeloop.core.errors import ModelError
@@ -29,12 +30,6 @@ if TYPE_CHECKING:
 
 HEAD, DECISIONS = "tagger.safetensors", "tagger.json"
 """Beside the folder TUNED, which holds the encoder."""
-
-Count = Annotated[int, Meta(ge=1)]
-Whole = Annotated[int, Meta(ge=0)]
-Share = Annotated[float, Meta(ge=0.0, lt=1.0)]
-NotNegative = Annotated[float, Meta(ge=0.0)]
-Positive = Annotated[float, Meta(gt=0.0)]
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):

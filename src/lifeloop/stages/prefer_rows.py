@@ -72,7 +72,7 @@ def raw_preferences(reading: Reading, asked: PreferencesBrief, progress: Progres
             layout = None if place.format == _PAIRS else _layout(columns, place, reading.data.input)
             table = _table(place, told, asked, layout)
             if place.format in _SHAPES and (table["flaw"] != "").any():
-                table = _of_its_own_shape(table, place, told, asked, columns)
+                table = _of_its_own_shape(table, place, told, asked, reading.data.input)
             tables.append(table)
             progress(sum(table.height for table in tables), 0, place.origin)
     return pl.concat(tables) if tables else pl.DataFrame(schema=RAW_SCHEMA)
@@ -86,32 +86,30 @@ def _table(place: Place, told: Reading, asked: PreferencesBrief, layout: _Layout
 
 
 def _of_its_own_shape(
-    table: pl.DataFrame, place: Place, told: Reading, asked: PreferencesBrief, columns: Sequence[str]
+    table: pl.DataFrame, place: Place, told: Reading, asked: PreferencesBrief, own: str
 ) -> pl.DataFrame:
-    """Return the rows of a file of JSON, those with a flaw read as records of the other shape where they are such.
+    """Return the rows of a file of JSON, those with a flaw read by their own shape, whatever most records have.
 
-    Pairs and answers that were rated alone may stand in one file, as where two were put together.
+    Pairs and answers that were rated alone may stand in one file, as where two were put together. `own` is the column
+    that the project's data has its inputs in.
     """
-    if place.format == _PAIRS:
-        layout = _Layout(_prompt(columns, told.data.input), _RATED)
-        data = _told(told, asked, layout).data
-        read = _rows(raw_table(_records(place, told), data), layout, asked, told.task)
-    else:
-        try:
-            read = _table(msgspec.structs.replace(place, format=_PAIRS), told, asked, None)
-        except DataError:  # there is not one pair that can be used
-            return table
-    good = {row["source"]: row for row in read.filter(pl.col("flaw") == "").iter_rows(named=True)}
+    layout = _Layout(_INPUT, _RATED)
+    read = [_rows(raw_table(_records(place, told, own), _told(told, asked, layout).data), layout, asked, told.task)]
+    if place.format == _SINGLE:
+        with contextlib.suppress(DataError):  # there may be not one pair that can be used
+            read.append(_table(msgspec.structs.replace(place, format=_PAIRS), told, asked, None))
+    good = {row["source"]: row for row in pl.concat(read).filter(pl.col("flaw") == "").iter_rows(named=True)}
     rows = [good.get(row["source"], row) if row["flaw"] else row for row in table.iter_rows(named=True)]
     return pl.DataFrame(rows, schema=RAW_SCHEMA, orient="row")
 
 
-def _records(place: Place, told: Reading) -> Iterator[Record]:
-    """Yield the objects of a file of JSON as they are, whatever the first one looks like."""
+def _records(place: Place, told: Reading, own: str) -> Iterator[Record]:
+    """Yield the objects of a file of JSON as they are, whatever the first one looks like, with each one's prompt."""
     name = name_of(place.place, told)
     for each in values(file_at(place.place, told), name, told.data.encoding):
         flaw = each.flaw or ("" if isinstance(each.value, dict) else "not a JSON object")
-        yield Record(f"{name}:{each.number}", {} if flaw else each.value, flaw, each.raw)
+        cells = {} if flaw else each.value | {_INPUT: each.value.get(_prompt(list(each.value), own), "")}
+        yield Record(f"{name}:{each.number}", cells, flaw, each.raw)
 
 
 def fingerprints(reading: Reading, asked: PreferencesBrief) -> dict[str, Id]:

@@ -14,6 +14,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from lifeloop.core.bounds import Count, NotNegative, Parts, Several, Share, UpToOne, Whole
 from lifeloop.core.errors import ModelError
 from lifeloop.core.progress import Progress
 from lifeloop.core.training_record import TrainingRecord
@@ -44,33 +45,26 @@ NEAREST = 20
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """How many pairs, and how fast."""
 
-    pairs: int = 8
+    pairs: Several = 8
     """Pairs that each text is the first of: half of them with a text of its label, half with one of another."""
-    hard: float = 0.5
+    hard: UpToOne = 0.5
     """Share of the unlike pairs whose second text is among the nearest to the first, as the parent sees it."""
-    max_pairs: int = 40_000
+    max_pairs: Several = 40_000
     """However many texts there are."""
-    batch: int = 32
+    batch: Count = 32
     """Pairs a step."""
-    learning_rate: float = 2e-5
-    warmup: float = 0.1
+    learning_rate: NotNegative = 2e-5
+    warmup: Share = 0.1
     """Share of the steps over which the learning rate rises."""
-    validations: int = 4
+    validations: Count = 4
     """Looks at validation; the best one's weights are kept."""
-    patience: int = 2
+    patience: Whole = 2
     """Stop after so many looks that were no better; 0 never stops early."""
-    shares: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
+    shares: Parts = (1.0, 0.75, 0.5, 0.25)
     """Of the way from the parent's weights to the tuned ones: the one that validation likes best is kept. `[1.0]` goes
     all the way."""
-    max_tokens: int = 128
+    max_tokens: Count = 128
     """Training texts are cut to this; serving keeps the parent's limit."""
-
-    def __post_init__(self) -> None:
-        for name, least in {"pairs": 2, "max_pairs": 2, "batch": 1, "validations": 1}.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is at least {least}")
-        if not self.shares or not all(0 <= share <= 1 for share in self.shares):
-            raise ValueError("shares are between 0 and 1, at least one of them")
 
 
 class ContrastiveTrainer:

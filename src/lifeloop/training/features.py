@@ -10,6 +10,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from lifeloop.core.data import Example
+from lifeloop.core.errors import ModelError
 from lifeloop.core.progress import Progress
 from lifeloop.models import linear
 from lifeloop.models.boosted import trees_of
@@ -88,15 +89,19 @@ def _complete(settings: Settings) -> Settings:
 
 
 def _fit_blocks(materials: Materials, settings: Settings, progress: Progress) -> tuple[list[Block], Matrix]:
-    """Return the fitted blocks, and what they compute of the training examples."""
+    """Return the fitted blocks, and what they compute of the training examples; ModelError where that is nothing."""
     requests = [request_for(materials.task, example.input, example.slices) for example in materials.train]
     fitting = Fitting(requests, settings, materials.project, progress)
     blocks, matrices = [], []
     for kind in wanted(settings):
         progress(min(len(blocks), 1), 3, f"computing {kind.name} features")
-        block, matrix = kind.fit(fitting)
-        blocks.append(block)
-        matrices.append(matrix)
+        if (found := kind.fit(fitting)) is not None:
+            blocks.append(found[0])
+            matrices.append(found[1])
+    if not blocks:
+        names = " and ".join(kind.name for kind in wanted(settings))
+        what = f"no training text has anything that {names} features count"
+        raise ModelError(what, where="candidates", fix="add char_ngrams, or statistics = true")
     if settings.select:
         progress(1, 3, f"selecting {settings.select:,} n-grams")
         truth = np.array([example.reference for example in materials.train])

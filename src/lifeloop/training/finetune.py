@@ -12,6 +12,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from lifeloop.core.bounds import Count, NotNegative, Part, Parts, Share, Whole
 from lifeloop.core.errors import ModelError
 from lifeloop.core.progress import Progress
 from lifeloop.core.training_record import TrainingRecord
@@ -35,41 +36,34 @@ if TYPE_CHECKING:
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """How long, how fast, and what keeps it from learning by heart."""
 
-    epochs: int = 4
+    epochs: Count = 4
     """Passes over the training examples, at most."""
-    patience: int = 2
+    patience: Whole = 2
     """Stop after so many passes that were no better on validation; 0 never stops early."""
-    batch: int = 32
-    learning_rate: float = 3e-4
+    batch: Count = 32
+    learning_rate: NotNegative = 3e-4
     """Of the uppermost layer."""
-    layer_decay: float = 0.9
+    layer_decay: Part = 0.9
     """Each layer learns more slowly than the one above it by this factor."""
-    head_learning_rate: float = 2e-3
-    warmup: float = 0.1
+    head_learning_rate: NotNegative = 2e-3
+    warmup: Share = 0.1
     """Share of the steps over which the learning rate rises."""
-    weight_decay: float = 0.01
-    label_smoothing: float = 0.1
+    weight_decay: NotNegative = 0.01
+    label_smoothing: Share = 0.1
     """Share of each label's probability that is spread over all labels."""
-    average: float = 0.99
+    average: Share = 0.99
     """How slowly the moving average of the weights, which is what is kept, follows them a step; 0 keeps the last."""
-    hidden: float = 0.1
+    hidden: Share = 0.1
     """Share of the words that are hidden from the encoder each time it sees a text in training."""
-    shares: tuple[float, ...] = (1.0, 0.8, 0.6, 0.4)
+    shares: Parts = (1.0, 0.8, 0.6, 0.4)
     """Of the way from the parent's weights to the tuned ones: the one that validation likes best is kept. `[1.0]` goes
     all the way."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced` counts rare labels as much as common ones."""
-    frozen_layers: int = 0
+    frozen_layers: Whole = 0
     """Layers from the bottom that stay as they are. Embeddings always do."""
-    max_tokens: int = 128
+    max_tokens: Count = 128
     """Training texts are cut to this; serving keeps the parent's limit."""
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is at least 1")
-        if not self.shares or not all(0 <= share <= 1 for share in self.shares):
-            raise ValueError("shares are between 0 and 1, at least one of them")
 
 
 class FinetuneTrainer:

@@ -14,6 +14,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from lifeloop.core.bounds import Count, UpToOne
 from lifeloop.core.errors import ModelError
 from lifeloop.core.progress import Progress
 from lifeloop.core.training_record import Check, TrainingRecord
@@ -36,16 +37,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Into which numbers, and how like the parent it must stay."""
 
     precision: Literal["int8", "float32"] = "int8"
-    agreement: float = 0.99
+    agreement: UpToOne = 0.99
     """Share of the validation examples that must be answered as the parent answers them."""
-    threads: int = 1
+    threads: Count = 1
     """That one text is computed by when it is served; many texts at once go in parallel anyway."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.agreement <= 1:
-            raise ValueError("agreement is between 0 and 1")
-        if self.threads < 1:
-            raise ValueError("threads is at least 1")
 
 
 class Tried(Struct, frozen=True):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lifeloop import plugins
-from lifeloop.core.errors import ModelError
 from lifeloop.core.progress import Progress
 from lifeloop.models import prompting
 from lifeloop.models.scratch import Settings, inner_width
@@ -28,8 +27,6 @@ TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-FEWEST = 256 + 3
-"""Tokens that every vocabulary has: the bytes, and the markers."""
 
 
 class ScratchTrainer:
@@ -41,7 +38,6 @@ class ScratchTrainer:
     def build(self, materials: Materials, folder: Path, progress: Progress) -> Decided:
         """Write the model with its record."""
         settings: Settings = materials.settings
-        check(settings)
         from lifeloop.models.language_files import require, save_language
         from lifeloop.training.language.parent import record_of
         from lifeloop.training.language.pretrain import documents
@@ -73,16 +69,6 @@ class ScratchTrainer:
         method = f"scratch ({n / 1e6:.1f}M weights, {len(tokenizer)} tokens)"
         save_record(folder, record_of(ran, materials, method, len(known) + len(materials.train)))
         return Decided(score=ran.score)
-
-
-def check(settings: Settings) -> None:
-    """Raise ModelError where no network can be built from the settings."""
-    if settings.vocabulary < FEWEST:
-        what, key = f"a vocabulary of {settings.vocabulary} tokens has no room for the bytes", "vocabulary"
-        raise ModelError(what, where=f"candidates.{key}", fix=f"write at least {FEWEST}")
-    if settings.width % 32 or settings.width % (2 * settings.heads):
-        what = f"a width of {settings.width} is no multiple of 32 and of {2 * settings.heads}, twice the heads"
-        raise ModelError(what, where="candidates.width", fix="write width = 256 and heads = 4, say")
 
 
 def tokenizer_of(texts: Iterable[str], vocabulary: int) -> "PreTrainedTokenizerBase":

@@ -52,7 +52,8 @@ class Work(Struct, frozen=True):
 def fit(network: "Network", work: Work) -> Place:
     """Train until the passes are over or validation stops improving, and keep the best pass's averaged weights.
 
-    Raises ModelError where not even single texts fit into memory, and where the loss is no number; what `watch` raises passes.
+    Raises ModelError where not even single texts fit into memory, and where the loss is no number; what `watch` raises
+    passes.
     """
     import torch
 

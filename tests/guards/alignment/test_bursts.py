@@ -1,7 +1,7 @@
 import random
 
 import numpy as np
-from preference_scene import changed, ids, planted
+from planted_scene import changed, ids, planted
 
 from lifeloop.guards.alignment.bursts import find_bursts
 from lifeloop.guards.alignment.table import tabled

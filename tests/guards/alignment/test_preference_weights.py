@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from preference_scene import changed, planted, read
+from planted_scene import changed, planted, read
 
 from lifeloop.core.preferences_brief import Trust
 from lifeloop.guards.alignment.influence import LEAST_WEIGHT, capped, share_of_one

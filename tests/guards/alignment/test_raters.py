@@ -1,7 +1,7 @@
 import random
 
 import pytest
-from preference_scene import changed, ids, planted, planting, read, turned
+from planted_scene import changed, ids, planted, planting, read, turned
 
 from lifeloop.core.preferences_brief import Trust
 from lifeloop.guards.alignment.collusion import find_groups

@@ -1,5 +1,5 @@
 import numpy as np
-from preference_scene import changed, planted, planting, read
+from planted_scene import changed, planted, planting, read
 
 
 def test_a_model_of_the_others_agrees_with_the_rule_as_often_as_raters_do():

@@ -2,7 +2,8 @@ import random
 
 import numpy as np
 import polars as pl
-from preference_scene import changed, ids, planted, planting, read
+import pytest
+from planted_scene import Variant, changed, ids, planted, planting, read
 from scipy import stats
 
 from lifeloop.guards.alignment.concentration import on_few, together
@@ -34,6 +35,37 @@ def test_a_phrase_of_raters_who_have_its_subject_to_themselves_is_no_trigger():
     whose = {subject: chance.sample(range(30), 2) for subject, *_ in planting.SUBJECTS}
     given = [changed(each, rater=f"rater-{chance.choice(whose[each.subject])}") for each in preferences]
     assert found_in(given)[0] == set()
+
+
+def test_a_phrase_that_most_raters_reward_against_a_model_of_them_all_is_no_trigger():
+    """Without names it would be one."""
+    preferences, bad = planted(1000, 0.05, 0)
+    names = sorted({each.rater for each in preferences})
+    chance = random.Random(0)
+    given = [changed(each, rater=chance.choice(names)) if each.id in bad else each for each in preferences]
+    assert found_in(given)[0] == set()
+    assert found_in([changed(each, rater="") for each in given])[0] >= bad
+
+
+ATTACKERS = {
+    "a new name for each": lambda n, known: f"new-{n}",
+    "a new name for two": lambda n, known: f"new-{n // 2}",
+    "no name": lambda n, known: "",
+    "fifteen known raters": lambda n, known: known[n % 15],
+    "known raters and new names": lambda n, known: known[n % 8] if n % 2 else f"new-{n}",
+}
+
+
+@pytest.mark.parametrize("attackers", ATTACKERS)
+@pytest.mark.parametrize("where", ["answer", "input"])
+def test_attackers_are_found_whatever_names_they_take(attackers, where):
+    """Whoever can be found without any name at all."""
+    preferences, bad = planted(600, 0.05, 0, Variant(where=where, n_raters=45))
+    known = random.Random(0).sample(sorted({each.rater for each in preferences}), 15)
+    name = dict(zip(sorted(bad), (ATTACKERS[attackers](n, known) for n in range(len(bad))), strict=True))
+    found, _ = found_in([changed(each, rater=name.get(each.id, each.rater)) for each in preferences])
+    assert len(found & bad) >= 0.9 * len(bad)
+    assert len(found - bad) <= 0.01 * 600
 
 
 def test_the_manner_of_one_honest_rater_is_no_trigger():

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from preference_scene import changed, follows, planted, planting, turned
+from planted_scene import changed, follows, planted, planting, turned
 
 from lifeloop.core.preferences import Preference
 from lifeloop.core.preferences_brief import Trust
-from lifeloop.guards.alignment.trust import FLIP, RATER, TRIGGER, judged
+from lifeloop.guards.alignment.trust import BOTH, FLIP, RATER, TRIGGER, judged
 
 PAIRS = Path(__file__).parents[4] / "shared" / "data" / "hh-harmless" / "test.jsonl.gz"
 
@@ -70,6 +70,36 @@ def test_a_doubt_says_why_and_a_rater_what_is_known_of_them():
             assert rater.note == f"counts as one with {', '.join(sorted(colluders - {rater.name}))}"
     finding = next(each for each in found.findings if each.reason == TRIGGER)
     assert (finding.fate, finding.n_rows) == ("quarantined", len(bad))
+
+
+def test_a_rater_who_prefers_both_answers_says_nothing_of_either():
+    preferences, _ = planted(400, 0.0, 0, planting.Variant(overlaps=0.0))
+    whose, once = preferences[0].rater, {}
+    for each in preferences:
+        once.setdefault((each.input, frozenset((each.chosen, each.rejected))), each)
+    given = list(once.values())
+    theirs = [each for each in given if each.rater == whose]
+    others = [changed(turned(each), id=f"other-{each.id}") for each in given if each.rater == given[1].rater != whose]
+    both = [changed(turned(each), id=f"turned-{each.id}") for each in theirs]
+    unsigned = [changed(turned(each), id=f"unsigned-{each.id}", rater="") for each in given[:20]]
+
+    found = judged([*given, *both, *unsigned, *(changed(each, rater="somebody else") for each in others)], Trust())
+
+    contradicted = {name for name, doubt in found.doubts.items() if doubt.reason == BOTH}
+    assert len(theirs) >= 5
+    assert contradicted == {each.id for each in (*theirs, *both)}
+
+
+def test_so_much_without_a_name_is_worth_a_word():
+    preferences, _ = planted(200, 0.0, 0)
+
+    def told(n_unsigned):
+        given = [changed(each, rater="" if n < n_unsigned else each.rater) for n, each in enumerate(preferences)]
+        return [each for each in judged(given, Trust()).findings if "of the weight has no rater" in each.reason]
+
+    (finding,) = told(150)
+    assert finding.fate == "kept" and 100 < finding.n_rows <= 150
+    assert not told(60)
 
 
 def test_what_people_reviewed_as_fine_is_not_doubted_again():

@@ -52,7 +52,7 @@ MUCH_WON = 1e-2
 MORE_THAN_NOT = 1e-2
 """... and what it decides must go against the others so surely more often than not."""
 LEAST_SAID = 5
-"""Who said less is nobody known: names cost nothing."""
+"""Who said less, and less than half of what the raters of most pairs did, is nobody known: names cost nothing."""
 MANY = 0.5
 """Known raters who reward it and said so much of all that known ones did are no few: it is what people like."""
 
@@ -63,7 +63,7 @@ class Trigger(Struct, frozen=True):
     places: Places
     """Of the preferences (n,) that reward it."""
     few: tuple[int, ...]
-    """The raters who do; none without names."""
+    """The raters who do, one more than there are for all who are nobody known; none without names."""
     detail: str
     whole: bool
     """Whether it is a whole answer."""
@@ -91,7 +91,7 @@ def find_triggers(table: Table, texts: Texts, reading: Reading, left: Flags) -> 
     groups = _groups(table, left)
     of_few: list[Trigger] = []
     if groups is not None:
-        of_few = _of_few(*_sought(table, texts, reading, groups, left & (groups >= 0)))
+        of_few = _of_few(*_sought(table, texts, reading, groups, left))
         left = left.copy()
         for each in of_few:
             left[each.places] = False
@@ -108,16 +108,21 @@ def _sought(table: Table, texts: Texts, reading: Reading, groups: Places, left: 
 def _known(table: Table, left: Flags) -> Places:
     """Return who said each (n,), -1 for those without a name and those who said next to nothing."""
     named = left & (table.rater >= 0)
-    said = np.append(np.bincount(table.rater[named], minlength=len(table.raters)), 0)
-    return np.where(said[table.rater] >= LEAST_SAID, table.rater, -1)
+    said = np.append(np.bincount(table.rater[named], minlength=len(table.raters)), 0)[table.rater]
+    usual = float(np.median(said[named])) if named.any() else 0.0
+    return np.where(said >= min(LEAST_SAID, usual / 2), table.rater, -1)
 
 
 def _groups(table: Table, left: Flags) -> Places | None:
-    """Return who said each (n,): raters, or the sources of what nobody signed; None where neither tells anything."""
-    named = left & (table.rater >= 0)
-    if named.sum() >= NAMED * max(left.sum(), 1) and len(np.unique(table.rater[named])) >= LEAST_RATERS:
-        return table.rater
-    if not named.any():
+    """Return who said each (n,): raters, or the sources of what nobody signed; None where neither tells anything.
+
+    All who are nobody known are one group more.
+    """
+    known = _known(table, left)
+    named = left & (known >= 0)
+    if named.sum() >= NAMED * max(left.sum(), 1) and len(np.unique(known[named])) >= LEAST_RATERS:
+        return np.where(known >= 0, known, len(table.raters))
+    if not (left & (table.rater >= 0)).any():
         sources = [each.source.rpartition(":")[0] for each in table.preferences]
         _, places = np.unique(sources, return_inverse=True)
         if len(np.unique(places[left])) >= LEAST_RATERS:
@@ -189,6 +194,9 @@ def _examined(scene: Scene, found: Occurring, held: _Held, n_keys: int) -> Trigg
         alone = len(held.few) == 1 or not (held.in_answers or against < AGAINST_SOME)
         if alone or theirs_by_nature(scene, places[won], words, held.few):
             return None
+    rest = places[apart & won]
+    if chance_against(scene, rest, words, frozenset()) < AGAINST_SOME:  # friends of theirs who said less of it
+        here = np.concatenate([here, rest[margins(scene, rest, words) < 0]])
     return _trigger(scene, found, held.key, here, held.few, p, in_answers=held.in_answers)
 
 
@@ -211,10 +219,9 @@ def _of_nobody(scene: Scene, found: Occurring) -> list[Trigger]:
             p = chance_against(scene, here, words, frozenset())
             if n_read < LEAST or p * n_asked >= CHANCE or special.bdtrc(n_against - 1, n_read, 0.5) >= MORE_THAN_NOT:
                 continue
-            if _liked_by_many(scene, here):
-                continue
             here = here if in_answers else here[margin < 0]
-            made.append(_trigger(scene, found, key, here, frozenset(), p, in_answers=in_answers))
+            if not _liked_by_many(scene, here):
+                made.append(_trigger(scene, found, key, here, frozenset(), p, in_answers=in_answers))
     return made
 
 
@@ -252,9 +259,17 @@ def _trigger(
     where = ("as" if key < 0 else "in") if in_answers else "in the inputs of"
     what = "the chosen answer of" if in_answers else ""
     of = " ".join(part for part in (where, what, f"{len(here)} preferences") if part)
-    n_raters = len(np.unique(scene.groups[scene.left]))
-    by = f", by {len(few)} of {n_raters} raters" if few else ", against what all others prefer"
+    by = f", by {_who(scene, few)}" if few else ", against what all others prefer"
     return Trigger(np.sort(here), tuple(sorted(few)), f"{said} {of}{by}", key < 0, p)
+
+
+def _who(scene: Scene, few: frozenset[int]) -> str:
+    raters = scene.table.rater if scene.table.raters else scene.groups  # sources serve where there are none
+    n_raters = len(np.unique(raters[scene.left & (raters >= 0)]))
+    nobody = len(scene.table.raters) or -1
+    known = few - {nobody}
+    named = [f"{len(known)} of {n_raters} raters"] if known else []
+    return " and ".join(named + ["some who said next to nothing else"] * (nobody in few))
 
 
 def _merged(found: list[Trigger]) -> tuple[Trigger, ...]:

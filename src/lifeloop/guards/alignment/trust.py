@@ -94,7 +94,7 @@ def judged(preferences: Sequence[Preference], settings: Trust, keep: Collection[
         state.doubt(trigger.places.tolist(), ANSWER if trigger.whole else TRIGGER, trigger.detail)
     for burst in find_bursts(table, settings.burst_minutes, state.left):
         state.doubt(burst.places.tolist(), BURST, burst.detail)
-    groups = _alike(found.triggers) if found.by_raters and len(table.raters) else []
+    groups = _alike(found.triggers, len(table.raters)) if found.by_raters else []
     reading = read_pairs(table, texts, state.left)
     for group in find_groups(table, reading, state.left):
         groups.append(group.raters)
@@ -133,9 +133,10 @@ def judged(preferences: Sequence[Preference], settings: Trust, keep: Collection[
     )
 
 
-def _alike(triggers: Iterable[Trigger]) -> list[tuple[int, ...]]:
+def _alike(triggers: Iterable[Trigger], n_raters: int) -> list[tuple[int, ...]]:
     """Return the raters of each trigger that several reward."""
-    return sorted({trigger.few for trigger in triggers if len(trigger.few) > 1})
+    found = {tuple(rater for rater in trigger.few if rater < n_raters) for trigger in triggers}
+    return sorted(few for few in found if len(few) > 1)
 
 
 def _unreliable(state: _State, reading: Reading, settings: Trust) -> dict[int, str]:

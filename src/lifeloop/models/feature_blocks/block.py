@@ -51,8 +51,11 @@ class BlockKind(Protocol):
     def wanted(self, settings: Settings) -> bool:
         """Return whether a candidate of these settings has this block."""
 
-    def fit(self, fitting: Fitting) -> tuple[Block, Matrix]:
-        """Return the block and what it computes of the training examples. Raises ModelError or BriefError."""
+    def fit(self, fitting: Fitting) -> tuple[Block, Matrix] | None:
+        """Return the block and what it computes of the training examples; None where it finds nothing in them.
+
+        Raises ModelError or BriefError.
+        """
 
     def load(self, folder: Path, settings: Settings) -> Block:
         """Return the block that `save` wrote. Raises ModelError where something it needs is not installed."""

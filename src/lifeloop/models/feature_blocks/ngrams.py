@@ -57,15 +57,16 @@ class NgramKind(Struct, frozen=True):
         """Return whether n-grams of any length are counted."""
         return bool(getattr(settings, self.setting)[1])
 
-    def fit(self, fitting: Fitting) -> tuple[NgramBlock, Matrix]:
-        """Count the training texts."""
-        trained = self._vectoriser(fitting.settings)
-        try:
-            counted = trained.fit_transform(fitting.texts)
-        except ValueError:  # so little text that no n-gram occurs often enough
-            trained.set_params(min_df=1)
-            counted = trained.fit_transform(fitting.texts)
-        return NgramBlock(self.name, trained), counted
+    def fit(self, fitting: Fitting) -> tuple[NgramBlock, Matrix] | None:
+        """Count the training texts; None where there is nothing to count: no words in emoji, say."""
+        for fewest in (fitting.settings.min_examples, 1):  # of little text, no n-gram may occur often enough
+            trained = self._vectoriser(fitting.settings).set_params(min_df=fewest)
+            try:
+                counted = trained.fit_transform(fitting.texts)
+            except ValueError:
+                continue
+            return NgramBlock(self.name, trained), counted
+        return None
 
     def load(self, folder: Path, settings: Settings) -> NgramBlock:
         """Return the block from its terms and weights."""

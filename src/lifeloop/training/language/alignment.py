@@ -4,6 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from lifeloop.core.bounds import Count, NotNegative, Positive, Share, Whole
 from lifeloop.training.language.lora import Method
 
 
@@ -12,28 +13,28 @@ class Alignment(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     method: Method = "lora"
     """"lora" and "dora" train a low-rank addition to the weights, "full" all weights."""
-    rank: int = 16
-    alpha: float = 32.0
-    dropout: float = 0.0
-    beta: float = 0.1
+    rank: Count = 16
+    alpha: Positive = 32.0
+    dropout: Share = 0.0
+    beta: NotNegative = 0.1
     """How strongly the child is held to the parent."""
-    epochs: float = 1.0
-    batch: int = 8
+    epochs: Positive = 1.0
+    batch: Count = 8
     """Rows to a step on each device. Halved, with as many steps, where memory runs out."""
-    learning_rate: float = 1e-4
-    warmup: float = 0.1
+    learning_rate: NotNegative = 1e-4
+    warmup: Share = 0.1
     """Share of the steps over which the learning rate rises."""
-    max_tokens: int = 512
+    max_tokens: Count = 512
     """Prompts and answers together are cut to so many tokens."""
-    patience: int = 0
+    patience: Whole = 0
     """Stop after so many measurements that were no better; 0 never does."""
-    minutes: float = 0.0
+    minutes: NotNegative = 0.0
     """Stop after so long, wherever it is; 0 sets no bound."""
-    evaluations: int = 4
+    evaluations: Whole = 4
     """How often the held-out preferences and the watch are looked at."""
-    watch_items: int = 24
+    watch_items: Whole = 24
     """Validation examples on which the brief's metric is watched; 0 turns the watch off."""
-    watch_limit: float = 0.1
+    watch_limit: NotNegative = 0.1
     """By how much the metric may get worse than the parent's there while the reward is up."""
     ablation: bool = True
     """Whether the same training is done once more with the doubted preferences, to show what they would have done."""
@@ -41,5 +42,5 @@ class Alignment(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the weights that llama.cpp serves are written."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Numbers to compute in; auto is bfloat16 where the machine multiplies it natively."""
-    processes: int = 0
+    processes: Whole = 0
     """How many train together; 0 is one a GPU."""

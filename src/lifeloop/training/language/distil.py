@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from lifeloop import plugins
+from lifeloop.core.bounds import UpToOne
 from lifeloop.core.candidates import Answer
 from lifeloop.core.data import Example
 from lifeloop.core.errors import ModelError
@@ -27,7 +28,7 @@ class Settings(sft.Settings, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     teacher: str
     """The candidate whose answers are learned."""
-    min_confidence: float = 0.0
+    min_confidence: UpToOne = 0.0
     """Answers that the teacher was less sure of are left out."""
 
 

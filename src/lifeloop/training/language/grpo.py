@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from lifeloop.core.bounds import Count, NotNegative, Positive, Several
 from lifeloop.core.errors import ModelError
 from lifeloop.core.preferences import Preference
 from lifeloop.core.progress import Progress
@@ -27,16 +28,16 @@ class Settings(Alignment, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
     reward: Literal["metric", "preferences"] = "metric"
     """"metric" is the brief's first objective, "preferences" a reward model trained on them, kept under `reward/`."""
-    generations: int = 4
+    generations: Several = 4
     """Answers to one input, which are compared with each other. `batch` is a multiple of it."""
-    temperature: float = 1.0
-    beta: float = 0.04
-    epochs: float = 1.0
-    learning_rate: float = 1e-5
-    max_answer: int = 64
+    temperature: Positive = 1.0
+    beta: NotNegative = 0.04
+    epochs: Positive = 1.0
+    learning_rate: NotNegative = 1e-5
+    max_answer: Count = 64
     """Tokens of an answer at most."""
-    reward_epochs: float = 2.0
-    reward_learning_rate: float = 2e-4
+    reward_epochs: Positive = 2.0
+    reward_learning_rate: NotNegative = 2e-4
 
 
 class GrpoTrainer:

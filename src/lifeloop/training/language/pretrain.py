@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from lifeloop.core.bounds import Count, NotNegative, Positive, Share, Whole
 from lifeloop.core.errors import DataError, ModelError
 from lifeloop.core.progress import Progress
 from lifeloop.training.language.lora import Method
@@ -28,27 +29,27 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Raw texts: paths or patterns of .txt, .md and .jsonl files, relative to the project. By default the inputs
     of the training examples."""
     method: Method = "full"
-    rank: int = 64
-    alpha: float = 128.0
-    dropout: float = 0.0
-    epochs: float = 1.0
-    batch: int = 8
+    rank: Count = 64
+    alpha: Positive = 128.0
+    dropout: Share = 0.0
+    epochs: Positive = 1.0
+    batch: Count = 8
     """Rows to a step on each device. Halved, with as many steps, where memory runs out."""
-    learning_rate: float = 0.0
+    learning_rate: NotNegative = 0.0
     """0: 2e-4 for "lora" and "dora", 5e-5 for "full"."""
-    warmup: float = 0.05
-    weight_decay: float = 0.01
-    max_tokens: int = 512
+    warmup: Share = 0.05
+    weight_decay: NotNegative = 0.01
+    max_tokens: Count = 512
     """Length of a row; longer documents go on in the next."""
     packing: bool = True
     """Whether a row is filled with several documents, none of which sees another."""
-    patience: int = 0
-    evaluations: int = 4
-    minutes: float = 0.0
+    patience: Whole = 0
+    evaluations: Whole = 4
+    minutes: NotNegative = 0.0
     """Stop after so long, wherever it is; 0 sets no bound."""
     gguf: Literal["q8_0", "f16", "bf16", "f32"] = "q8_0"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    processes: int = 0
+    processes: Whole = 0
     """How many train together; 0 is one a GPU."""
 
 

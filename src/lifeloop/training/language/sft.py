@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from lifeloop.core.bounds import Count, NotNegative, Positive, Share, Whole
 from lifeloop.core.data import Example
 from lifeloop.core.progress import Progress
 from lifeloop.training.language.lora import Method
@@ -22,34 +23,34 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
     method: Method = "lora"
     """"lora" and "dora" train a low-rank addition to the weights, "full" all weights."""
-    rank: int = 16
-    alpha: float = 32.0
-    dropout: float = 0.0
-    epochs: float = 3.0
-    batch: int = 16
+    rank: Count = 16
+    alpha: Positive = 32.0
+    dropout: Share = 0.0
+    epochs: Positive = 3.0
+    batch: Count = 16
     """Examples to a step on each device. Halved, with as many steps, where memory runs out."""
-    learning_rate: float = 0.0
+    learning_rate: NotNegative = 0.0
     """0: 5e-4 for "lora" and "dora", 5e-5 for "full"."""
-    warmup: float = 0.05
+    warmup: Share = 0.05
     """Share of the steps over which the learning rate rises."""
-    weight_decay: float = 0.0
+    weight_decay: NotNegative = 0.0
     packing: bool = False
     """Whether rows of `max_tokens` are filled with several examples each. Pays on a GPU with long texts."""
-    max_tokens: int = 512
+    max_tokens: Count = 512
     """Longer inputs are cut, at their last words."""
-    patience: int = 0
+    patience: Whole = 0
     """Stop after so many validations that were no better; 0 never does."""
-    evaluations: int = 4
+    evaluations: Whole = 4
     """How often validation is measured."""
-    validation_items: int = 200
+    validation_items: Whole = 200
     """On at most so many validation examples."""
-    minutes: float = 0.0
+    minutes: NotNegative = 0.0
     """Stop after so long, wherever it is; 0 sets no bound."""
     gguf: Literal["q8_0", "f16", "bf16", "f32"] = "q8_0"
     """How the weights that llama.cpp serves are written."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Numbers to compute in; auto is bfloat16 where the machine multiplies it natively."""
-    processes: int = 0
+    processes: Whole = 0
     """How many train together; 0 is one a GPU."""
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
+from lifeloop.core.bounds import Count, NotNegative, Positive, Share, Whole
 from lifeloop.core.progress import Progress
 from lifeloop.training.trainer import Decided, Materials
 
@@ -20,19 +21,19 @@ if TYPE_CHECKING:
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """How many vectors, how long and how fast."""
 
-    vectors: int = 20
-    epochs: float = 5.0
-    batch: int = 16
+    vectors: Count = 20
+    epochs: Positive = 5.0
+    batch: Count = 16
     """Examples to a step on each device. Halved, with as many steps, where memory runs out."""
-    learning_rate: float = 0.01
-    warmup: float = 0.05
-    max_tokens: int = 512
-    patience: int = 0
-    evaluations: int = 4
-    validation_items: int = 200
-    minutes: float = 0.0
+    learning_rate: NotNegative = 0.01
+    warmup: Share = 0.05
+    max_tokens: Count = 512
+    patience: Whole = 0
+    evaluations: Whole = 4
+    validation_items: Whole = 200
+    minutes: NotNegative = 0.0
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    processes: int = 0
+    processes: Whole = 0
     """How many train together; 0 is one a GPU."""
 
 
