@@ -6,8 +6,7 @@ Employees ask about their company's policies; the policy and its number stand be
 learns from answers that people wrote, a third of which cite the number (supervised tuning: a model of this size does
 not answer such questions to the point by itself), and then from pairs in which the answer that cites was liked
 better. Shown of held-out questions, with policies and numbers that no training saw: how many answers, written
-greedily by the GGUF file in llama.cpp, cite the right number, and how well the rest of the answer agrees with what
-the policy says.
+greedily by the GGUF file in llama.cpp, cite the right number, and what share they have of the words of the policy.
 """
 
 import argparse

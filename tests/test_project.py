@@ -266,3 +266,30 @@ def test_a_brief_that_may_not_be_read_says_so(folder):
     (folder / "lifeloop.toml").chmod(0)
     with pytest.raises(BriefError, match="cannot be read"):
         open_project(folder)
+
+
+def test_an_adaptation_that_cannot_start_from_its_parent_is_found_when_the_brief_is_read(folder):
+    wrong = '[candidates.small]\nparent = "tfidf"\nadapt = "onnx"\n'
+    (folder / "lifeloop.toml").write_text(BRIEF + wrong)
+    with pytest.raises(BriefError, match="'onnx' cannot start from 'tfidf', which is of kind features") as caught:
+        open_project(folder)
+    assert caught.value.where == "lifeloop.toml: candidates.small.parent"
+    assert "encoder" in caught.value.fix
+
+
+def test_a_grandchild_goes_by_what_its_parent_became(folder):
+    encoder = '[candidates.e]\nkind = "encoder"\nmodel = "m"\n[candidates.t]\nparent = "e"\nadapt = "finetune"\n'
+    good = '[candidates.o]\nparent = "t"\nadapt = "onnx"\n'
+    (folder / "lifeloop.toml").write_text(BRIEF + encoder + good)
+    open_project(folder)
+    (folder / "lifeloop.toml").write_text(BRIEF + encoder + good + '[candidates.x]\nparent = "o"\nadapt = "finetune"\n')
+    with pytest.raises(BriefError, match="of kind onnx-encoder"):
+        open_project(folder)
+
+
+def test_columns_that_requests_do_not_bring_are_found_when_the_brief_is_read(folder):
+    data = BRIEF.replace('source = "data.csv"', 'source = "data.csv"\nslices = ["channel"]')
+    (folder / "lifeloop.toml").write_text(data + '[candidates.wide]\nkind = "features"\ncolumns = ["chanel"]\n')
+    with pytest.raises(BriefError, match="no column of data.slices") as caught:
+        open_project(folder)
+    assert caught.value.fix == "did you mean 'channel'?"

@@ -110,6 +110,7 @@ def _death(exit_code: int | None, where: str) -> ModelError:
 
 def _child(pipe: Connection, parent: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     _die_with(parent)
+    os.environ.setdefault("TQDM_DISABLE", "1")  # libraries' bars would cross ours; read when tqdm is imported
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # also for processes of its own, which would inherit no handler
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 

@@ -5,6 +5,7 @@ Reads the folder and checks the brief's names against what is installed. Knows n
 
 import difflib
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
@@ -25,6 +26,7 @@ from lifeloop.store.ledger import Ledger, open_ledger
 from lifeloop.store.vault import Vault
 from lifeloop.tasks.task import Task
 from lifeloop.training.search_ranges import plan_of
+from lifeloop.training.trainer import Trainer
 
 
 class Project(Struct, frozen=True):
@@ -172,6 +174,7 @@ def _check_candidate(name: str, table: dict[str, object], brief: Brief, folder: 
         trainer = plugins.get("adaptations", str(table["adapt"]), where=f"{BRIEF_FILE}: {where}.adapt")
         rest = {key: value for key, value in table.items() if key not in NOT_SETTINGS}
         convert_settings(rest, trainer.settings, where, BRIEF_FILE)
+        _check_parent(name, table, trainer, brief)
         if SEARCH in table:
             plan_of(table[SEARCH], trainer.settings, f"{where}.{SEARCH}")
         return
@@ -181,12 +184,45 @@ def _check_candidate(name: str, table: dict[str, object], brief: Brief, folder: 
     if SEARCH in table:
         plan_of(table[SEARCH], kind.settings, f"{where}.{SEARCH}")
     fingerprint_of(kind, settings, table.get(SEARCH), folder, where)
+    _check_columns(kind.settings, settings, brief, f"{BRIEF_FILE}: {where}.columns")
     if kind.tasks and brief.project.task not in kind.tasks:
         raise BriefError(
             f"kind {table['kind']!r} cannot do {brief.project.task}",
             where=f"{BRIEF_FILE}: {where}.kind",
             fix=f"it does: {', '.join(kind.tasks)}",
         )
+
+
+def _check_columns(kind: type[Any], settings: dict[str, object], brief: Brief, where: str) -> None:
+    """Check that columns a candidate reads are columns of data.slices, which is what requests bring."""
+    named = settings.get("columns", []) if "columns" in kind.__struct_fields__ else []
+    for column in named if isinstance(named, list) else []:
+        if column not in brief.data.slices:
+            close = difflib.get_close_matches(str(column), brief.data.slices, n=1)
+            fix = f"did you mean {close[0]!r}?" if close else f"add {column!r} to data.slices"
+            raise BriefError(f"{column!r} is no column of data.slices", where=where, fix=fix)
+
+
+def _check_parent(name: str, table: dict[str, object], trainer: Trainer, brief: Brief) -> None:
+    """Check that a parent is of a kind that the adaptation can start from."""
+    able: tuple[str, ...] = getattr(trainer, "parents", ())
+    kinds = _kinds_of(str(table["parent"]), brief)
+    if not able or kinds & set(able):
+        return
+    raise BriefError(
+        f"{table['adapt']!r} cannot start from {table['parent']!r}, which is of kind {' or '.join(sorted(kinds))}",
+        where=f"{BRIEF_FILE}: candidates.{name}.parent",
+        fix=f"name a candidate of kind {' or '.join(able)}, or one that was adapted from such",
+    )
+
+
+def _kinds_of(name: str, brief: Brief) -> set[str]:
+    """Return the kinds that a candidate may be of: its own, or its ancestor's and what adapting made of that."""
+    table = brief.candidates[name]
+    if "kind" in table:
+        return {str(table["kind"])}
+    trainer: Trainer = plugins.get("adaptations", str(table["adapt"]))
+    return {getattr(trainer, "makes", "")} - {""} or _kinds_of(str(table["parent"]), brief)
 
 
 def prompt_of(table: dict[str, object]) -> str:

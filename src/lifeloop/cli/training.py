@@ -34,5 +34,6 @@ def command(folder: Path, name: str, as_json: bool) -> None:
         click.echo("No candidate of the last leaderboard kept a record of its training.")
     for each, record in found.items():
         click.echo(render.training_line(each, record))
-    if found:
-        click.echo(f"\nlifeloop training {next(iter(found))}   shows its curve")
+    curved = [each for each, record in found.items() if len(record.curve) > 1]
+    if curved:
+        click.echo(f"\nlifeloop training {curved[0]}   shows its curve")

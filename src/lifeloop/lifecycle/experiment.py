@@ -15,7 +15,7 @@ from lifeloop.core.brief import order_of_making
 from lifeloop.core.candidates import Candidate, Recipe
 from lifeloop.core.content import Id, content_id
 from lifeloop.core.data import Dataset
-from lifeloop.core.errors import LifeloopError, ModelError
+from lifeloop.core.errors import BriefError, LifeloopError, ModelError
 from lifeloop.core.evidence import Leaderboard, Release, Trial
 from lifeloop.core.planning import Plan
 from lifeloop.core.preferences import Preferences
@@ -163,7 +163,7 @@ def _make(scene: Scene, name: str) -> None:
         )
         field.made[name] = done.value
         shutil.rmtree(make.scratch_of(project.state / SCRATCH, recipe), ignore_errors=True)  # it has served
-    except (ModelError, MemoryError) as error:
+    except (ModelError, BriefError, MemoryError) as error:  # one candidate's file or column fails it, not the run
         _note_failure(scene, stage, name, error)
 
 
@@ -302,9 +302,9 @@ def allowance(project: Project, runner: Runner, stage: str) -> trial.Allowance:
     )
 
 
-def _note_failure(scene: Scene, stage: str, name: str, error: ModelError | MemoryError) -> None:
+def _note_failure(scene: Scene, stage: str, name: str, error: ModelError | BriefError | MemoryError) -> None:
     field = scene.field
-    why = error.what if isinstance(error, ModelError) else "out of memory"
+    why = error.what if isinstance(error, LifeloopError) else "out of memory"
     if name in field.tried:  # what it did in the rounds before is worth a word
         before, metric = field.tried[name].value, scene.project.brief.primary.metric
         reached = before.metric(metric)

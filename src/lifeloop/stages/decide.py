@@ -71,12 +71,15 @@ def decide(
     usd = (evidence.challenger.measurements.usd_per_1000, evidence.champion.measurements.usd_per_1000)
     gain = _gain(find(evidence.comparisons, primary.metric, "test"), directions[primary.metric], gate)
     parentage = _parentage(evidence, objectives, directions, gate)
+    weighed = _weighed(gain, usd, primary, gate)
     decision, reason, more = (
         _broken_by_training(parentage, evidence.checks, gate)
-        or _blocked(held.targets, held.guards)
+        or _missed(held.targets, held.guards)
         or _same(evidence)
+        or (weighed if weighed[0] == "reject" else None)  # whatever is still open, it cannot win
+        or _open(held.targets, held.guards)
         or _untried(evidence)
-        or _weighed(gain, usd, primary, gate)
+        or weighed
     )
     return Verdict(
         cycle=evidence.cycle,
@@ -191,13 +194,8 @@ def _untried(evidence: Evidence) -> _Judgement | None:
     return "undecided", f"its parent {name} could not be tried, so what the adaptation broke is not known", 0
 
 
-def _blocked(targets: Sequence[ObjectiveResult], guards: Sequence[ObjectiveResult]) -> _Judgement | None:
-    """Return why the challenger cannot win whatever the champion does, or None.
-
-    That every target and every guard must hold needs no correction for their number: it is an intersection-union test,
-    whose chance to let a wrong one pass is that of its weakest part (Berger, 1982). What is corrected is the other
-    error, to call something missed or broken that is not.
-    """
+def _missed(targets: Sequence[ObjectiveResult], guards: Sequence[ObjectiveResult]) -> _Judgement | None:
+    """Return why the challenger cannot win whatever the champion does, or None."""
     for result in targets:
         if result.state == "missed":
             return "reject", f"{result.metric} is {shown(result)}, which misses the target of {result.target:g}", 0
@@ -205,6 +203,16 @@ def _blocked(targets: Sequence[ObjectiveResult], guards: Sequence[ObjectiveResul
         if result.state == "broken":
             place = f" for {result.slice}" if result.slice else ""
             return "reject", f"it breaks the guard on {result.metric}{place}: worse there by more than the margin", 0
+    return None
+
+
+def _open(targets: Sequence[ObjectiveResult], guards: Sequence[ObjectiveResult]) -> _Judgement | None:
+    """Return which targets and guards the evidence leaves open, or None.
+
+    That every target and every guard must hold needs no correction for their number: it is an intersection-union test,
+    whose chance to let a wrong one pass is that of its weakest part (Berger, 1982). What is corrected is the other
+    error, to call something missed or broken that is not.
+    """
     waiting = [result for result in (*targets, *guards) if result.state == "undecided"]
     if waiting:
         more = max(result.more_examples for result in waiting)

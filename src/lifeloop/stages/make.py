@@ -3,8 +3,9 @@
 Serves both explore (kinds) and adapt (adaptations and compositions). Reads train and validation, never test or guard.
 """
 
+import contextlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from lifeloop.core.brief import convert_settings
 from lifeloop.core.candidates import Answer, Candidate, Recipe
 from lifeloop.core.content import Id, content_id
 from lifeloop.core.data import Example
-from lifeloop.core.errors import ModelError
+from lifeloop.core.errors import LifeloopError, ModelError
 from lifeloop.core.evidence import Trial
 from lifeloop.core.progress import Progress
 from lifeloop.engine.spending import Meter
@@ -24,6 +25,7 @@ from lifeloop.metrics.declared import metrics_of
 from lifeloop.metrics.metric_kind import Surroundings
 from lifeloop.models.model import ModelKind
 from lifeloop.stages.adapt import NOT_SETTINGS, SEARCH
+from lifeloop.stages.prefer import CERTAIN
 from lifeloop.store.preference_tables import NO_PREFERENCES, read_preferences
 from lifeloop.store.responses import Responses
 from lifeloop.store.tables import from_parquet, table_to_answers
@@ -57,11 +59,23 @@ def make(vault: Vault, recipe: Recipe, max_items: int, workplace: Workplace, *, 
         scratch=_scratch(recipe, workplace),
         project=workplace.folder,
     )
-    with tempfile.TemporaryDirectory(prefix="lifeloop-") as folder:
+    with tempfile.TemporaryDirectory(prefix="lifeloop-") as folder, _named(recipe.name):
         decided = _built(trainer, recipe, materials, Path(folder), progress)
         files = vault.put_folder(Path(folder))
     whole = msgspec.structs.replace(decided, settings=kept | decided.settings)
     return vault.put_value(_candidate(recipe, parent, whole, files=files))
+
+
+@contextlib.contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Let errors of a trainer, which does not know whom it makes, say which section of the brief they are about."""
+    try:
+        yield
+    except LifeloopError as error:
+        first, _, rest = error.where.partition(".")
+        if first == "candidates" and rest.partition(".")[0] != name:
+            error.where = ".".join(part for part in (first, name, rest) if part)
+        raise
 
 
 def _built(trainer: Trainer, recipe: Recipe, materials: Materials, folder: Path, progress: Progress) -> Decided:
@@ -140,7 +154,7 @@ def _settings(recipe: Recipe, trainer: Trainer | None, parent: Candidate | None)
 def _materials(vault: Vault, recipe: Recipe, settings: Any, parent: Candidate | None, max_items: int) -> Materials:
     train = read_for_selection(vault, recipe.dataset, "train")
     validation = read_for_selection(vault, recipe.dataset, "validation")
-    preferred = read_preferences(vault, recipe.preferences) if recipe.preferences else NO_PREFERENCES
+    preferred = read_preferences(vault, recipe.preferences, CERTAIN) if recipe.preferences else NO_PREFERENCES
     if recipe.members:  # composed on the very items that the members were tried on
         validation = sample(validation, max_items, recipe.seed)
     return Materials(

@@ -33,6 +33,8 @@ VERSION = "2"
 LEAK = "its input is in a split that judges"
 NEAR_LEAK = "its input is almost the same as one in a split that judges"
 REPEAT = "a repeat of another preference"
+CERTAIN = (LEAK, NEAR_LEAK, REPEAT)
+"""Reasons that are no suspicion: what is set aside for them is no part of an ablation either."""
 TAKEN_OUT = "taken out by a person who looked at it"
 _STEP = "preferences"
 

@@ -104,7 +104,7 @@ def refine(
     labels = the_task.labels(train["reference"].unique().to_list())
     if task == "classify":
         _check_labels(labels, train)
-    _check_splits(counts, data)
+    _check_splits(counts, data, findings)
     return Dataset(
         tables=tables,
         counts=counts,
@@ -184,7 +184,7 @@ def _check_labels(labels: tuple[str, ...], train: pl.DataFrame) -> None:
         )
 
 
-def _check_splits(counts: dict[str, int], data: Data) -> None:
+def _check_splits(counts: dict[str, int], data: Data, findings: Sequence[Finding]) -> None:
     empty = [name for name in ("train", "validation", "test") if not counts[name]]
     if not empty:
         return
@@ -194,4 +194,7 @@ def _check_splits(counts: dict[str, int], data: Data) -> None:
     else:
         shares = ", ".join(f"{name} {getattr(data.splits, name):g}" for name in SPLITS)
         where, fix = "data.splits", f"add rows, or change the shares, which are {shares}"
-    raise DataError(f"no row is left for {' and '.join(empty)} (rows: {there})", where=where, fix=fix)
+    lost = sorted((each for each in findings if each.fate != "kept"), key=lambda each: -each.n_rows)[:3]
+    why = "; ".join(f"{each.n_rows} {each.fate} by {each.step}: {each.reason}" for each in lost)
+    what = f"no row is left for {' and '.join(empty)} (rows: {there}{f'; {why}' if why else ''})"
+    raise DataError(what, where=where, fix=fix)

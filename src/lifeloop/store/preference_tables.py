@@ -1,6 +1,6 @@
 """Preferences as a table, and back."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 import polars as pl
@@ -59,9 +59,19 @@ class Preferred(Struct, frozen=True):
 NO_PREFERENCES = Preferred()
 
 
-def read_preferences(vault: Vault, identifier: Id) -> Preferred:
-    """Return the preferences of an id. Raises StoreError where the vault lost them."""
+def read_preferences(vault: Vault, identifier: Id, unlike: Collection[str] = ()) -> Preferred:
+    """Return the preferences of an id, without those that were set aside for one of the reasons in `unlike`.
+
+    Raises StoreError where the vault lost them.
+    """
     found = vault.get_value(identifier, Preferences)
-    tables = (found.trusted, found.held_out, found.doubted)
-    trusted, held_out, doubted = (tuple(table_to_preferences(from_parquet(vault.get(table)))) for table in tables)
-    return Preferred(trusted, held_out, doubted, found.flip_rate)
+    trusted, held_out, doubted = (
+        from_parquet(vault.get(table)) for table in (found.trusted, found.held_out, found.doubted)
+    )
+    suspected = doubted.filter(~pl.col("reason").is_in(list(unlike)))
+    return Preferred(
+        tuple(table_to_preferences(trusted)),
+        tuple(table_to_preferences(held_out)),
+        tuple(table_to_preferences(suspected)),
+        found.flip_rate,
+    )

@@ -71,6 +71,7 @@ class ContrastiveTrainer:
     """Adaptation "contrastive", of candidates of kind "encoder"."""
 
     settings = Settings
+    parents = ("encoder",)
     version = "1"
 
     def build(self, materials: Materials, folder: Path, progress: Progress) -> Decided:

@@ -70,6 +70,7 @@ class FinetuneTrainer:
     """Adaptation "finetune", of candidates of kind "encoder"."""
 
     settings = Settings
+    parents = ("encoder",)
     version = "3"
 
     def build(self, materials: Materials, folder: Path, progress: Progress) -> Decided:

@@ -57,6 +57,8 @@ class OnnxTrainer:
     """Adaptation "onnx", of candidates of kind "encoder"."""
 
     settings = Settings
+    parents = ("encoder",)
+    makes = "onnx-encoder"
     version = "1"
 
     def build(self, materials: Materials, folder: Path, progress: Progress) -> Decided:

@@ -103,8 +103,11 @@ class Trainer(Protocol):
     settings: type[Struct] | None
     """For an adaptation: the keys of `[candidates.NAME]` besides `parent` and `adapt`. None: those of the kind."""
     version: str
-    """Changed by hand when the same materials would give another candidate. One that aligns to preferences also has
-    `prefers(settings)`, which returns whether it wants them under such settings."""
+    """Changed by hand when the same materials would give another candidate.
+
+    An adaptation may have more: `prefers(settings)` returns whether it wants preferences under such settings; `parents`
+    are the model kinds it can start from, where not all can be; `makes` is the kind of its children, where that is not
+    their parent's."""
 
     def build(self, materials: Materials, folder: Path, progress: Progress) -> Decided:
         """Write the candidate's files to `folder` and return what training decided.

@@ -16,7 +16,7 @@ from lifeloop.core.candidates import Answer
 from lifeloop.core.data import Example
 from lifeloop.core.errors import ModelError
 from lifeloop.core.progress import Progress
-from lifeloop.training.language import sft
+from lifeloop.training.language import LANGUAGE_KINDS, sft
 from lifeloop.training.record import load_record, save_record
 from lifeloop.training.trainer import Decided, Materials
 
@@ -36,6 +36,7 @@ class DistilTrainer:
     """Adaptation of language models and encoders."""
 
     settings = Settings
+    parents = ("encoder", *LANGUAGE_KINDS)
     version = "1"
 
     def build(self, materials: Materials, folder: Path, progress: Progress) -> Decided:

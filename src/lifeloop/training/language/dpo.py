@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lifeloop.core.preferences import Preference
 from lifeloop.core.progress import Progress
+from lifeloop.training.language import LANGUAGE_KINDS
 from lifeloop.training.language.alignment import Alignment
 from lifeloop.training.trainer import Decided, Materials
 
@@ -34,6 +35,7 @@ class DpoTrainer:
     """Adaptation of candidates of kinds "llamacpp", "transformers" and "scratch"."""
 
     settings = Settings
+    parents = LANGUAGE_KINDS
     version = "1"
 
     def prefers(self, settings: Settings) -> bool:

@@ -13,6 +13,7 @@ from lifeloop.core.bounds import Count, NotNegative, Positive, Several
 from lifeloop.core.errors import ModelError
 from lifeloop.core.preferences import Preference
 from lifeloop.core.progress import Progress
+from lifeloop.training.language import LANGUAGE_KINDS
 from lifeloop.training.language.alignment import Alignment
 from lifeloop.training.trainer import Decided, Materials
 
@@ -44,6 +45,7 @@ class GrpoTrainer:
     """Adaptation of candidates of kinds "llamacpp", "transformers" and "scratch"."""
 
     settings = Settings
+    parents = LANGUAGE_KINDS
     version = "1"
 
     def prefers(self, settings: Settings) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lifeloop.core.errors import ModelError
 from lifeloop.core.preferences import Preference
 from lifeloop.core.progress import Progress
+from lifeloop.training.language import LANGUAGE_KINDS
 from lifeloop.training.language.alignment import Alignment
 from lifeloop.training.trainer import Decided, Materials
 
@@ -29,6 +30,7 @@ class KtoTrainer:
     """Adaptation of candidates of kinds "llamacpp", "transformers" and "scratch"."""
 
     settings = Settings
+    parents = LANGUAGE_KINDS
     version = "1"
 
     def prefers(self, settings: Settings) -> bool:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from lifeloop.core.errors import ModelError
 from lifeloop.core.training_record import TrainingRecord
 from lifeloop.models.language_files import GGUF, open_language, open_tokenizer, save_language
+from lifeloop.training.language import LANGUAGE_KINDS
 from lifeloop.training.language.lora import Weights, merged, opened_in, trained_part
 from lifeloop.training.language.plan import is_first
 from lifeloop.training.record import save_record
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from lifeloop.training.language.running import Ran
     from lifeloop.training.language.turns import Wording
 
-KINDS = ("llamacpp", "transformers", "scratch")
 WHERE = "candidates"
 
 
@@ -41,7 +41,7 @@ class LanguageParent(Struct, frozen=True):
         return trained_part(model, weights_of(settings)), self.tokenizer
 
 
-def language_parent(materials: Materials, kinds: Sequence[str] = KINDS) -> LanguageParent:
+def language_parent(materials: Materials, kinds: Sequence[str] = LANGUAGE_KINDS) -> LanguageParent:
     """Return the parent of a training. Raises ModelError where there is none, or it is no language model."""
     if materials.parent_settings is None:
         raise ModelError("there is no parent to start from", where=WHERE, fix='write parent = "NAME"')

@@ -14,6 +14,7 @@ from msgspec import Struct
 from lifeloop.core.bounds import Count, NotNegative, Positive, Share, Whole
 from lifeloop.core.data import Example
 from lifeloop.core.progress import Progress
+from lifeloop.training.language import LANGUAGE_KINDS
 from lifeloop.training.language.lora import Method
 from lifeloop.training.trainer import Decided, Materials
 
@@ -58,6 +59,7 @@ class SftTrainer:
     """Adaptation of candidates of kinds "llamacpp", "transformers" and "scratch"."""
 
     settings = Settings
+    parents = LANGUAGE_KINDS
     version = "1"
 
     def build(self, materials: Materials, folder: Path, progress: Progress) -> Decided:

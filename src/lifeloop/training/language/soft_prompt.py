@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from lifeloop.core.bounds import Count, NotNegative, Positive, Share, Whole
 from lifeloop.core.progress import Progress
+from lifeloop.training.language import LANGUAGE_KINDS
 from lifeloop.training.trainer import Decided, Materials
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class SoftPromptTrainer:
     """Adaptation of candidates of kinds "llamacpp", "transformers" and "scratch"."""
 
     settings = Settings
+    parents = LANGUAGE_KINDS
+    makes = "transformers"
     version = "1"
 
     def build(self, materials: Materials, folder: Path, progress: Progress) -> Decided:
