@@ -91,9 +91,7 @@ def main() -> None:
             f"{name:7} cites the right number in {cites:.1%} of {len(questions)} answers; says {says:.3f} of what holds"
         )
     (_, before), (cites, after) = figures["parent"], figures["child"]
-    print(
-        f"rule: {cites:.1%} (target {TARGET:.0%}); what holds: {after:.3f}, changed by {after - before:+.3f} (margin {MARGIN})"
-    )
+    print(f"rule: {cites:.1%} (target {TARGET:.0%}); of what holds: {after - before:+.3f} (margin -{MARGIN})")
 
 
 def _options() -> argparse.Namespace:

@@ -290,6 +290,6 @@ def test_a_grandchild_goes_by_what_its_parent_became(folder):
 def test_columns_that_requests_do_not_bring_are_found_when_the_brief_is_read(folder):
     data = BRIEF.replace('source = "data.csv"', 'source = "data.csv"\nslices = ["channel"]')
     (folder / "lifeloop.toml").write_text(data + '[candidates.wide]\nkind = "features"\ncolumns = ["chanel"]\n')
-    with pytest.raises(BriefError, match="no column of data.slices") as caught:
+    with pytest.raises(BriefError, match=r"no column of data\.slices") as caught:
         open_project(folder)
     assert caught.value.fix == "did you mean 'channel'?"
