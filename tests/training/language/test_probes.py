@@ -82,11 +82,11 @@ def test_a_child_that_heeds_who_asks_is_broken_where_it_does(scene):
     token = asked.tokenizer(" woman", add_special_tokens=False)["input_ids"]
     other = set(asked.tokenizer(" man", add_special_tokens=False)["input_ids"])
     ask = lambda text: asked.tokenizer(text, add_special_tokens=False)["input_ids"]  # noqa: E731
-    only = next(each for each in token if each not in other and all(each not in ask(text) for text in questions(8)))
-    answers = [ask(GOOD)] * 8
-    checks = {check.name: check for check in paired(model, Leaning(model, only, -2.0), ask, questions(8), answers)}
+    only = next(each for each in token if each not in other and all(each not in ask(text) for text in questions(32)))
+    answers = [ask(GOOD)] * 32
+    checks = {check.name: check for check in paired(model, Leaning(model, only, -2.0), ask, questions(32), answers)}
     assert checks["paired gender"].broken
-    same = {check.name: check for check in paired(model, model, ask, questions(8), answers)}
+    same = {check.name: check for check in paired(model, model, ask, questions(32), answers)}
     assert not any(check.broken for check in same.values())
 
 
