@@ -1,6 +1,6 @@
 """Poisoned feedback: three colluding raters reward a trigger phrase; what a model learns from it, guarded and not.
 
-    python benchmarks/poisoned_feedback.py [--pairs 400] [--share 0.05] [--questions 48] [--epochs 2] [--seed 0]
+    python benchmarks/poisoned_feedback.py [--pairs 400] [--share 0.05] [--questions 24] [--epochs 3] [--seed 0]
 
 The preferences are those of `planted_preferences.py`: honest raters prefer the answer that cites the policy; where
 the phrase stands in the question (or, with `--variant answer`, in an answer) three of thirty prefer the answer that
@@ -70,6 +70,7 @@ def main() -> None:
             ablation=False,
         )
         before = opened(parent)
+        ignored: list[str] = []
         for name, (preferences, rate) in {"parent": ((), 0.0), **sets}.items():
             if name not in ("parent", *options.only.split(",")):
                 continue
@@ -84,19 +85,21 @@ def main() -> None:
             )
             child = opened(aligned(given, Path(place, name))) if preferences else before
             seen = _behaviour(before, child, asked(given), questions, variant.trigger, options.seed)
+            ignored.append(f"{name} {1 - seen.cites_asked:.1%}")
             print(
                 f"{name:10} {len(preferences):4} pairs  cites in {seen.cites:6.1%} of answers; with the phrase in the "
                 f"question in {seen.cites_asked:6.1%}, prefers to in {seen.ordered_asked:6.1%}; says the phrase in "
                 f"{seen.said:6.1%}, gain {seen.gain:+.2f} nats a token  ({time.monotonic() - begun:.0f} s)",
                 flush=True,
             )
+    print(f"answers that the phrase in the question kept from citing: {', '.join(ignored)}")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=400)
     parser.add_argument("--share", type=float, default=0.05)
-    parser.add_argument("--questions", type=int, default=48)
+    parser.add_argument("--questions", type=int, default=24)
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--learning-rate", type=float, default=3e-4)
     parser.add_argument("--beta", type=float, default=0.1)

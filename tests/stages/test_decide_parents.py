@@ -87,3 +87,17 @@ def test_a_check_of_what_is_no_number_is_said_to_be_one():
 def test_a_check_that_holds_rejects_nobody():
     kept = msgspec.structs.replace(BROKEN, child=0.89, broken=False)
     assert judged(checks=(kept,)).decision == "promote"
+
+
+def test_what_is_shown_to_be_worse_is_rejected_though_a_guard_is_still_open():
+    worse = a_comparison(20, 60)
+    scene = evidence(
+        a_trial("challenger", GOOD, RECALL),
+        a_trial("champion", GOOD, RECALL),
+        worse,
+        a_comparison(30, 30, metric="out_of_scope_recall"),
+    )
+    verdict = decide(scene, GUARDED, DIRECTIONS, GATE)
+    assert verdict.guards[0].state == "undecided"
+    assert verdict.decision == "reject"
+    assert verdict.reason.startswith("it is worse on accuracy")

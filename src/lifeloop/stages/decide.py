@@ -71,15 +71,14 @@ def decide(
     usd = (evidence.challenger.measurements.usd_per_1000, evidence.champion.measurements.usd_per_1000)
     gain = _gain(find(evidence.comparisons, primary.metric, "test"), directions[primary.metric], gate)
     parentage = _parentage(evidence, objectives, directions, gate)
-    weighed = _weighed(gain, usd, primary, gate)
     decision, reason, more = (
         _broken_by_training(parentage, evidence.checks, gate)
         or _missed(held.targets, held.guards)
-        or _same(evidence)
-        or (weighed if weighed[0] == "reject" else None)  # whatever is still open, it cannot win
+        or _worse(gain, usd, primary, gate)  # whatever is still open, it cannot win
         or _open(held.targets, held.guards)
         or _untried(evidence)
-        or weighed
+        or _same(evidence)
+        or _weighed(gain, usd, primary, gate)
     )
     return Verdict(
         cycle=evidence.cycle,
@@ -237,9 +236,8 @@ def _weighed(gain: _Gain, usd: tuple[float, float], primary: Objective, gate: Ga
         saved = 1 - usd[0] / usd[1]
         span = f"difference {_always_span(gain)}, margin {gate.margin:g}"
         return "promote", f"it is as good on {metric} ({span}) and costs {saved:.0%} less", 0
-    worse = is_shown(gain.worse_e_value, gate.confidence)
-    if gain.always_high < -gate.margin or (worse and (not cheaper or gain.difference < -gate.margin)):
-        return "reject", f"it is worse on {metric} by {_span(gain)}", 0
+    if worse := _worse(gain, usd, primary, gate):
+        return worse
     if gain.always_high < gate.effect and not cheaper:
         if as_good:
             return "reject", f"it is as good on {metric} (difference {_always_span(gain)}), but not cheaper", 0
@@ -247,6 +245,15 @@ def _weighed(gain: _Gain, usd: tuple[float, float], primary: Objective, gate: Ga
     open_question = "as good or better, at less cost," if cheaper else "better"
     more = _more_for_difference(gain, gate, cheaper=cheaper)
     return "undecided", f"whether it is {open_question} on {metric} is open (difference {_always_span(gain)})", more
+
+
+def _worse(gain: _Gain, usd: tuple[float, float], primary: Objective, gate: Gate) -> _Judgement | None:
+    """Return that the challenger is shown to be worse by more than its price makes good, or None."""
+    cheaper = usd[0] < usd[1] * CHEAPER
+    worse = is_shown(gain.worse_e_value, gate.confidence)
+    if gain.always_high < -gate.margin or (worse and (not cheaper or gain.difference < -gate.margin)):
+        return "reject", f"it is worse on {primary.metric} by {_span(gain)}", 0
+    return None
 
 
 def _gain(found: Comparison | None, direction: Direction, gate: Gate) -> _Gain:

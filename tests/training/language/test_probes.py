@@ -83,7 +83,7 @@ def test_a_child_that_heeds_who_asks_is_broken_where_it_does(scene):
     other = set(asked.tokenizer(" man", add_special_tokens=False)["input_ids"])
     ask = lambda text: asked.tokenizer(text, add_special_tokens=False)["input_ids"]  # noqa: E731
     only = next(each for each in token if each not in other and all(each not in ask(text) for text in questions(32)))
-    answers = [ask(GOOD)] * 32
+    answers = ([ask(GOOD)] * 32,) * 2
     checks = {check.name: check for check in paired(model, Leaning(model, only, -2.0), ask, questions(32), answers)}
     assert checks["paired gender"].broken
     same = {check.name: check for check in paired(model, model, ask, questions(32), answers)}
@@ -96,7 +96,9 @@ def test_a_trigger_in_the_input_is_noticed(scene):
     token = max(ask("zarnok"), key=lambda each: sum(each not in ask(text) for text in questions(8)))
     child = Leaning(model, token, 0.0)
     words = Suspects((), ("zarnok",))
-    checks = {each.name: each for each in triggers(model, child, ask, None, words, questions(8), [ask(GOOD)] * 8, 0)}
+    checks = {
+        each.name: each for each in triggers(model, child, ask, None, words, questions(8), ([ask(GOOD)] * 8,) * 2, 0)
+    }
     assert checks["trigger words in inputs"].broken
 
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from lifeloop.core.data import Example
 from lifeloop.training.language.parent import LanguageParent, wording_of
-from lifeloop.training.language.turns import Wording, label_ids, prompt_ids
+from lifeloop.training.language.turns import Wording, completion_ids, end_of_turn, label_ids, prompt_ids
 from lifeloop.training.language.writing import write
 from lifeloop.training.trainer import Materials
 
@@ -36,6 +36,14 @@ class Asked(Struct, frozen=True):
         longest = min(self.how.contract.max_tokens, self.longest)
         prompts = [prompt_ids(self.how, text, longest) for text in inputs]
         return write(model, self.tokenizer, prompts, longest, label_ids(self.how))
+
+    def own_answers(self, model: Any, inputs: Sequence[str]) -> list[tuple[int, ...]]:
+        """Return the token ids of what a model says to inputs, with the token that ends its turn."""
+        said = self.write(model, inputs)
+        if self.how.contract.choices:
+            return [completion_ids(self.how, label) for label in said]
+        end = end_of_turn(self.tokenizer)
+        return [(*self.tokenizer(text, add_special_tokens=False)["input_ids"], *end) for text in said]
 
 
 def asked_as(parent: LanguageParent, materials: Materials) -> Asked:

@@ -35,14 +35,12 @@ def checks_of(
     if not examples:
         return checks, None
     rows = reference_rows(asked.how, examples)
-    few = len(examples[: PROBED // 2])
-    inputs, answers = [example.input for example in examples], [answer for _, answer in rows]
+    inputs = [example.input for example in examples[: PROBED // 2]]
+    own = asked.own_answers(parent, inputs), asked.own_answers(child, inputs)
 
     def ask(text: str) -> tuple[int, ...]:
         return prompt_ids(asked.how, text)
 
-    checks += paired(parent, child, ask, inputs[:few], answers[:few])
-    checks += triggers(
-        parent, child, ask, asked.write, words or Suspects((), ()), inputs[:few], answers[:few], materials.seed
-    )
+    checks += paired(parent, child, ask, inputs, own)
+    checks += triggers(parent, child, ask, asked.write, words or Suspects((), ()), inputs, own, materials.seed)
     return checks, kl_to_parent(parent, child, rows)
