@@ -15,13 +15,12 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from lifeloop.core.errors import ModelError
 from lifeloop.core.progress import Progress
 from lifeloop.core.training_record import Point
 from lifeloop.training.encoder_checkpoint import Moving, Place, load_checkpoint, save_checkpoint
 from lifeloop.training.encoder_pace import Pace, batches, groups_of, half_precision, rise_and_fall, with_some_hidden
 from lifeloop.training.encoder_score import Measured
-from lifeloop.training.language.running import is_out_of_memory
+from lifeloop.training.encoder_step import stepped
 
 if TYPE_CHECKING:
     import torch
@@ -129,29 +128,12 @@ def _best_note(place: Place) -> str:
 def _step(
     encoder: "SentenceEncoder", head: "torch.nn.Linear", work: Work, moving: Moving, place: Place, batch: Sequence[int]
 ) -> float:
-    """Take one step and return its loss. Out of memory, batches go in twice as many parts from then on."""
-    import torch
+    """Take one step and return its loss."""
 
-    while True:
-        try:
-            moving.optimiser.zero_grad(set_to_none=True)
-            loss = sum(_backward(encoder, head, work, part, len(batch)) for part in _parts(batch, place.parts))
-            torch.nn.utils.clip_grad_norm_(list(moving.weights.values()), 1.0)
-            moving.optimiser.step()
-            break
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            _halve(place, len(batch))
-    require_finite(loss, place.step + 1)
-    moving.schedule.step()
-    _into_average(moving, work.pace.average, place.step)
-    return loss
+    def backward(part: Sequence[int]) -> float:
+        return _backward(encoder, head, work, part, len(batch))
 
-
-def _parts(batch: Sequence[int], n: int) -> Iterator[Sequence[int]]:
-    size = math.ceil(len(batch) / n)
-    return (batch[start : start + size] for start in range(0, len(batch), size))
+    return stepped(moving, place, batch, backward, work.pace.average)
 
 
 def _backward(
@@ -171,37 +153,6 @@ def _backward(
     loss = (each * counts).sum() / n_batch
     loss.backward()
     return float(loss.item())
-
-
-def _halve(place: Place, n_batch: int) -> None:
-    if place.parts >= n_batch:
-        raise ModelError(
-            "memory runs out with one text at a time",
-            where="candidates",
-            fix="lower `max_tokens`, freeze more layers, or tune a smaller encoder",
-        )
-    place.parts *= 2
-    place.events.append(
-        f"out of memory at step {place.step + 1}: went on with batches in {place.parts} parts, their gradients added up"
-    )
-
-
-def require_finite(loss: float, step: int) -> None:
-    """Raise ModelError where a step's loss is no number: the weights are none either from then on."""
-    if not math.isfinite(loss):
-        fix = "lower `learning_rate`, by a factor of 10, say"
-        raise ModelError(f"training diverged: the loss of step {step} is {loss}", where="candidates", fix=fix)
-
-
-def _into_average(moving: Moving, decay: float, step: int) -> None:
-    """Move the average towards the weights as they are now; at the beginning it follows more closely."""
-    import torch
-
-    share = 1.0 - min(decay, (1 + step) / (10 + step))
-    with torch.no_grad():
-        torch._foreach_lerp_(
-            list(moving.average.values()), [weight.detach() for weight in moving.weights.values()], share
-        )
 
 
 def _look(encoder: "SentenceEncoder", work: Work, moving: Moving, place: Place) -> None:

@@ -14,15 +14,14 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from lifeloop.core.errors import ModelError
 from lifeloop.core.progress import Progress
 from lifeloop.core.training_record import Point
 from lifeloop.models.devices import cpu_has_bfloat16
 from lifeloop.models.tagger import Settings
 from lifeloop.models.tagger_reading import Batch, Row, stack
 from lifeloop.training.encoder_checkpoint import Moving, Place, load_checkpoint, save_checkpoint
-from lifeloop.training.encoder_loop import CHECKPOINT_STEPS, averaged, require_finite
-from lifeloop.training.language.running import is_out_of_memory
+from lifeloop.training.encoder_loop import CHECKPOINT_STEPS, averaged
+from lifeloop.training.encoder_step import stepped
 
 if TYPE_CHECKING:
     import torch
@@ -107,39 +106,12 @@ def _one_pass(network: "Network", work: Work, moving: Moving, place: Place, step
 
 
 def _step(network: "Network", work: Work, moving: Moving, place: Place, batch: Sequence[Labelled]) -> float:
-    """Take one step and return its loss. Out of memory, batches go in twice as many parts from then on."""
-    import torch
+    """Take one step and return its loss."""
 
-    while True:
-        try:
-            moving.optimiser.zero_grad(set_to_none=True)
-            size = math.ceil(len(batch) / place.parts)
-            parts = [batch[start : start + size] for start in range(0, len(batch), size)]
-            loss = sum(_backward(network, work, part, batch) for part in parts)
-            torch.nn.utils.clip_grad_norm_(list(moving.weights.values()), 1.0)
-            moving.optimiser.step()
-            break
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            _halve(place, len(batch))
-    require_finite(loss, place.step + 1)
-    moving.schedule.step()
-    share = 1.0 - min(work.settings.average, (1 + place.step) / (10 + place.step))  # at first it follows more closely
-    with torch.no_grad():
-        weights = [weight.detach() for weight in moving.weights.values()]
-        torch._foreach_lerp_(list(moving.average.values()), weights, share)
-    return loss
+    def backward(part: Sequence[Labelled]) -> float:
+        return _backward(network, work, part, batch)
 
-
-def _halve(place: Place, n_batch: int) -> None:
-    if place.parts >= n_batch:
-        fix = "lower `max_tokens`, freeze more layers, or take a smaller encoder"
-        raise ModelError("memory runs out with one text at a time", where="candidates", fix=fix)
-    place.parts *= 2
-    place.events.append(
-        f"out of memory at step {place.step + 1}: went on with batches in {place.parts} parts, their gradients added up"
-    )
+    return stepped(moving, place, batch, backward, work.settings.average)
 
 
 def _backward(network: "Network", work: Work, part: Sequence[Labelled], whole: Sequence[Labelled]) -> float:
