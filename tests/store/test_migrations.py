@@ -48,12 +48,22 @@ def test_a_ledger_of_a_newer_lifeloop_is_left_alone(ledger_url):
     assert caught.value.fix == "upgrade lifeloop"
 
 
+def without_traffic(connection: sa.Connection) -> None:
+    """Take back what revision 0004 adds."""
+    connection.execute(sa.text("DROP INDEX events_at"))
+    for column in ("shadow_of", "user_key", "api_key"):
+        connection.execute(sa.text(f"ALTER TABLE events DROP COLUMN {column}"))
+    for table in ("rollouts", "api_keys"):
+        connection.execute(sa.text(f"DROP TABLE {table}"))
+
+
 def downgraded(url: str) -> None:
     """Make a ledger what lifeloop 0.1.0 left: two verdicts, revision 0001."""
     with contextlib.closing(open_ledger(url)) as ledger:
         for name in ("v1", "v2"):
             ledger.add_verdict(VerdictRow(name, 1, "reject", "c1", "c0", "béttér", 1.5))
         with ledger._engine.begin() as connection:
+            without_traffic(connection)
             for column in ("override_by", "previous", "hash"):
                 connection.execute(sa.text(f"ALTER TABLE verdicts DROP COLUMN {column}"))
             connection.execute(sa.text("ALTER TABLE feedback DROP COLUMN better_than"))
@@ -91,6 +101,7 @@ def test_feedback_that_is_there_compares_nothing(ledger_url):
     with contextlib.closing(open_ledger(ledger_url)) as ledger:
         ledger.add_served([event], [Feedback("f1", "e1", 2.0, rating=1.0)])
         with ledger._engine.begin() as connection:
+            without_traffic(connection)
             connection.execute(sa.text("ALTER TABLE feedback DROP COLUMN better_than"))
             connection.execute(sa.text("UPDATE alembic_version SET version_num = '0002'"))
 

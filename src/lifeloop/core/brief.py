@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from lifeloop.core.data import SPLITS
 from lifeloop.core.data_brief import Data
 from lifeloop.core.errors import BriefError
+from lifeloop.core.gateway_brief import Gateway
 from lifeloop.core.preferences_brief import PreferencesBrief
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
@@ -135,6 +136,7 @@ class Brief(Struct, frozen=True, forbid_unknown_fields=True):
     gate: Gate = Gate()
     release: Release = Release()
     monitor: Monitor = Monitor()
+    gateway: Gateway = Gateway()
     preferences: PreferencesBrief = PreferencesBrief()
     metrics: dict[Name, dict[str, Any]] = {}
     """Metrics of the use case's own: name to settings, where `kind` names a metric kind (costs, function, judge, …)."""

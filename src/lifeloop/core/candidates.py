@@ -39,11 +39,14 @@ class Candidate(Struct, frozen=True):
     """The Preferences it was aligned by."""
 
 
-class Message(Struct, frozen=True):
+class Message(Struct, frozen=True, omit_defaults=True):
     """One turn of a conversation."""
 
     role: str
     content: str
+    extra: str = ""
+    """JSON object of what else an OpenAI message holds (`tool_calls`, `tool_call_id`, `name`, a `content` that is no
+    mere text), for candidates that pass it on; "" for nothing."""
 
 
 class Request(Struct, frozen=True):
@@ -55,9 +58,14 @@ class Request(Struct, frozen=True):
     """Upper bound of the answer's length in tokens; 0 leaves it to the candidate's settings."""
     columns: dict[str, str] = {}
     """What else is known of the request, by column of data.slices, for candidates that read more than the text."""
+    options: dict[str, Any] = {}
+    """What its sender asks of an OpenAI-compatible model besides (`tools`, `response_format`, `stop`, `n`, …), for
+    candidates that pass it on (`models.model.PassesOn`)."""
 
     def __hash__(self) -> int:
-        return hash((self.text, self.messages, self.max_tokens))  # columns, which have no hash, only tell equals apart
+        return hash(
+            (self.text, self.messages, self.max_tokens)
+        )  # the dicts, which have no hash, only tell equals apart
 
 
 class Answer(Struct, frozen=True):
@@ -75,6 +83,19 @@ class Answer(Struct, frozen=True):
     """Why there is no output, or "" where there is one."""
     by: str = ""
     """Which member of a composed candidate answered."""
+    finish: str = ""
+    """Why it ended, in OpenAI's words ("stop", "length", "tool_calls"), where the model says so."""
+    choices: str = ""
+    """JSON list of the endpoint's own choices, where the request had options or messages with `extra`."""
+
+
+class Choices(Struct, frozen=True):
+    """What a chunk of a stream adds that is no mere text: the endpoint's own choices (tool calls, several answers)."""
+
+    raw: str
+    """JSON list."""
+    text: str = ""
+    """The text that its first choice adds."""
 
 
 class Contract(Struct, frozen=True):

@@ -24,6 +24,12 @@ class Event(Struct, frozen=True):
     usd: float
     error: str = ""
     """Why the released candidate did not answer, where a fallback did, or why nobody did."""
+    shadow_of: str = ""
+    """The event whose request this answers unseen, to be compared; "" for what somebody was shown."""
+    user_key: str = ""
+    """By whom rollouts assign: a hash of the sender's user key; "" where none was given."""
+    api_key: str = ""
+    """Id of the API key that asked; "" where the gateway asks for none."""
 
 
 class Feedback(Struct, frozen=True):

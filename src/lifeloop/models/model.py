@@ -4,13 +4,13 @@ To add a kind: one module with a settings type, a `load` and an `estimate`, decl
 to be made first, a trainer of the same name under `lifeloop.trainers`. `tests/contracts/test_models.py` must pass.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from lifeloop.core.candidates import Answer, Candidate, Estimate, Machine, Message, Request
+from lifeloop.core.candidates import Answer, Candidate, Choices, Estimate, Machine, Message, Request
 from lifeloop.core.data import Profile
 
 
@@ -42,6 +42,56 @@ class AnswersEach(Protocol):
         Takes another request only when it can be sent at once, after yielding all that has come back until then.
         Closing the iterator cancels what is under way.
         """
+
+
+@runtime_checkable
+class AnswersInLoop(Protocol):
+    """What a model may offer besides: answers on the caller's event loop, without a thread. For what only waits.
+
+    Connections belong to the loop that first asks; `close` may be called from any thread. Errors are raised as
+    `Unanswered`; an answer's `error` is left to models in threads.
+    """
+
+    async def answer_in_loop(self, request: Request, seconds: float) -> Answer:
+        """Return the answer within `seconds`. Tries once: the asker decides about trying again. Raises Unanswered."""
+
+    def stream_in_loop(self, request: Request, seconds: float) -> AsyncIterator[str | Choices | Answer]:
+        """Yield what the model adds as it comes, and last the whole Answer; `seconds` is the longest silence.
+
+        Raises Unanswered, also in the middle. `aclose` hangs up at once and gives the connection's place back.
+        """
+
+
+@runtime_checkable
+class PassesOn(Protocol):
+    """What a model may offer besides: it heeds `Request.options` and the `extra` of messages."""
+
+    passes_on: bool
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """What a model may offer besides: vectors of texts. One in a loop has `embed_in_loop(texts, seconds)` instead."""
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """Return one vector a text, all of one length."""
+
+
+class Unanswered(Exception):
+    """A model that did not answer, in a way that says whether asking again may help."""
+
+    def __init__(self, why: str, detail: str = "", *, passing: bool = True, status: int = 0, wait: float = 0.0) -> None:
+        super().__init__(why, detail)
+        self.why = why
+        """In words for anybody: "timed out", "failed"."""
+        self.detail = detail
+        """In words for the event alone."""
+        self.passing = passing
+        """Whether it may pass: a reset, a 500 or a 429 does, a 400 does not."""
+        self.status = status
+        """What the endpoint answered; 0 where it answered nothing."""
+        self.wait = wait
+        """Seconds that the endpoint asked to wait; 0 where it did not."""
 
 
 class Writing(Struct, frozen=True):

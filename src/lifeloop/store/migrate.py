@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from lifeloop.core.errors import StoreError
 
-HEAD = "0003"
+HEAD = "0004"
 """The revision this version of lifeloop works with; a test compares it with the newest migration."""
 ALONE = 0x6C696665
 """Number of the PostgreSQL advisory lock that a migration holds."""

@@ -69,6 +69,53 @@ class ReleaseRow(Struct, frozen=True):
     at: float
 
 
+class RolloutRow(Struct, frozen=True):
+    """Where a release stands on its way to all traffic. Rows are only added; the last one is how things stand."""
+
+    sequence: int
+    release: Id
+    control: Id
+    """The release in production meanwhile."""
+    strategy: str
+    phase: str
+    """"running", "promoted" or "rolled_back"."""
+    step: int
+    share: float
+    """Of the traffic that it gets; of a shadow, of the requests that it is asked unseen."""
+    settings: str
+    """JSON of the brief's release.rollout when it began."""
+    reason: str
+    by: str
+    """Who decided; "" where the figures did."""
+    at: float
+
+
+class KeyRow(Struct, frozen=True):
+    """What became of an API key. Rows are only added; the last one of an id is how that key stands."""
+
+    sequence: int
+    id: str
+    """Public: the part of the key before its secret."""
+    action: str
+    """"created", "rotated", "limited" or "revoked"."""
+    name: str
+    hash: str
+    """SHA-256 of the secret, hexadecimal; "" where it is revoked."""
+    previous_hash: str
+    overlap: float
+    """Until when (seconds since the epoch) the secret before this one works; 0 for never."""
+    expires: float
+    """0 for never."""
+    scopes: str
+    """JSON list of "infer", "feedback", "admin"."""
+    projects: str
+    """JSON list; empty for the ledger's own."""
+    limits: str
+    """JSON object."""
+    by: str
+    at: float
+
+
 class FeedbackRow(Struct, frozen=True):
     """Feedback with the event it is about."""
 

@@ -3,7 +3,7 @@
 Rows are only ever inserted. A migration in `migrations/` goes with every change here.
 """
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text, text
 
 metadata = MetaData()
 
@@ -78,7 +78,13 @@ events = Table(
     Column("tokens_out", Integer, nullable=False),
     Column("usd", Float, nullable=False),
     Column("error", Text, nullable=False),
+    Column(
+        "shadow_of", String(64), nullable=False, server_default=text("''"), comment="the event that it answers unseen"
+    ),
+    Column("user_key", String(64), nullable=False, server_default=text("''"), comment="hash of the sender's user key"),
+    Column("api_key", String(32), nullable=False, server_default=text("''"), comment="id of the API key that asked"),
 )
+Index("events_at", events.c.at)
 
 feedback = Table(
     "feedback",
@@ -94,3 +100,39 @@ feedback = Table(
     Column("better_than", String(64), comment="the event whose answer is liked less, where two were compared"),
 )
 Index("feedback_event", feedback.c.event)
+
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=False, comment="the highest is how things stand"),
+    Column("release", String(64), nullable=False, comment="vault id of the release on its way to all traffic"),
+    Column("control", String(64), nullable=False, comment="id of the release in production meanwhile"),
+    Column("strategy", String(16), nullable=False, comment="shadow, canary or ab"),
+    Column("phase", String(16), nullable=False, comment="running, promoted or rolled_back"),
+    Column("step", Integer, nullable=False, comment="which of its steps, from 0"),
+    Column("share", Float, nullable=False, comment="of the traffic that it gets"),
+    Column("settings", Text, nullable=False, comment="JSON: the brief's release.rollout when it began"),
+    Column("reason", Text, nullable=False),
+    Column("by", String(255), nullable=False, comment="who decided; empty where the figures did"),
+    Column("at", Float, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column(
+        "sequence", Integer, primary_key=True, autoincrement=False, comment="the last row of an id is how it stands"
+    ),
+    Column("id", String(32), nullable=False, index=True, comment="public part of the key"),
+    Column("action", String(16), nullable=False, comment="created, rotated, limited or revoked"),
+    Column("name", String(255), nullable=False),
+    Column("hash", String(64), nullable=False, comment="SHA-256 of the secret; empty where it is revoked"),
+    Column("previous_hash", String(64), nullable=False, comment="of the secret before, which works until `overlap`"),
+    Column("overlap", Float, nullable=False, comment="until when the secret before works; 0 for never"),
+    Column("expires", Float, nullable=False, comment="0 for never"),
+    Column("scopes", Text, nullable=False, comment="JSON list: infer, feedback, admin"),
+    Column("projects", Text, nullable=False, comment="JSON list; empty for this ledger's"),
+    Column("limits", Text, nullable=False, comment="JSON: requests, tokens and money a minute, day or month"),
+    Column("by", String(255), nullable=False),
+    Column("at", Float, nullable=False),
+)
