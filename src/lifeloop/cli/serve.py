@@ -1,6 +1,7 @@
 """`lifeloop serve`: what is in production, behind an OpenAI-compatible API, until it is told to stop."""
 
 import logging
+import time
 from pathlib import Path
 
 import click
@@ -9,50 +10,45 @@ import click
 @click.command(short_help="Serve what is in production behind an OpenAI-compatible API.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, help="Port to listen on; 0 takes a free one.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes that answer.")
+@click.option("--open", "open_to_all", is_flag=True, help="Let anybody in who reaches an address that is not local.")
+@click.option("--wait", is_flag=True, help="Start although nothing is in production yet; /readyz says when it is.")
 @click.pass_obj
-def command(folder: Path, host: str, port: int) -> None:
+def command(folder: Path, host: str, port: int, workers: int, open_to_all: bool, wait: bool) -> None:
     """Serve what is in production behind an OpenAI-compatible API. A new release is taken over while serving.
 
-    Stop it with Ctrl-C or SIGTERM: requests in flight are finished and every event is written.
+    Stop it with Ctrl-C or SIGTERM: requests in flight are finished and every event is written. SIGHUP replaces the
+    workers without refusing a request, so that they heed a changed [gateway] of the brief.
 
     \b
     Examples:
       lifeloop serve
+      lifeloop serve --workers 4 --host 0.0.0.0      once `lifeloop keys create` has made a key
       curl -s localhost:8000/v1/tasks/tickets -d '{"text": "my card was eaten"}'
     """
-    from lifeloop import plugins
     from lifeloop.core.errors import GateError
-    from lifeloop.gateway.serve import serve
-    from lifeloop.gateway.serving import Serving
+    from lifeloop.gateway.fleet import serve_project
     from lifeloop.project import open_project
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     project = open_project(folder)
     ledger = project.open_ledger()
     release = ledger.current_release()
-    if release is None:
-        ledger.close()
+    ledger.close()
+    if release is None and not wait:
         raise GateError(
             "nothing is in production",
             where=str(project.folder),
-            fix="`lifeloop run` first: only a verdict that promotes puts a candidate there",
+            fix="`lifeloop run` first: only a verdict that promotes puts a candidate there; or --wait for one",
         )
     name = project.brief.project.name
 
     def announce(host: str, port: int) -> None:
         base = f"http://{host}:{port}"
-        click.echo(f"serving {release.name} (release {release.id[:12]})")
+        what = f"{release.name} (release {release.id[:12]})" if release else "what will be in production"
+        click.echo(f"serving {what}")
         click.echo(f"  {base}/v1               for any OpenAI client, model {name!r}")
         click.echo(f"  {base}/v1/tasks/{name}  text in, answer out")
+        click.echo(f"  {base}/docs             what else it answers")
 
-    serving = Serving(
-        project=name,
-        task=plugins.get("tasks", project.brief.project.task),
-        ledger=ledger,
-        vault=project.open_vault(),
-        spill=project.state / "spill.jsonl",
-    )
-    try:
-        serve(serving, host, port, announce=announce)
-    finally:
-        ledger.close()
+    serve_project(project, host, port, n_workers=workers, open_to_all=open_to_all, clock=time.time, announce=announce)

@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -14,6 +16,10 @@ from lifeloop.gateway.serving import Serving
 
 log = logging.getLogger(__name__)
 
+ASGIApplication = Callable[[Any, Any, Any], Awaitable[None]]
+
+LOADING_SECONDS = 300.0
+"""How long a worker that joins others waits for its models before it takes requests all the same."""
 DRAIN_SECONDS = 30.0
 """How long requests in flight may take once the gateway was told to stop."""
 
@@ -39,10 +45,15 @@ def serve(
     server.run(sockets=[listener])
 
 
-def make_server(serving: Serving, *, drain_seconds: float = DRAIN_SECONDS) -> "Server":
-    """Return a server for a socket of the caller's: `server.run(sockets=[…])`, and `server.should_exit = True`."""
+def make_server(serving: Serving, *, drain_seconds: float = DRAIN_SECONDS, wait_for_models: bool = False) -> "Server":
+    """Return a server for a socket of the caller's: `server.run(sockets=[…])`, and `server.should_exit = True`.
+
+    `wait_for_models`: it takes requests only once the release is loaded. For a worker that joins others; alone, one
+    that says on /readyz what it waits for is of more use.
+    """
+    app = create_app(serving)
     config = uvicorn.Config(
-        create_app(serving),
+        _waiting(app) if wait_for_models else app,
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -87,12 +98,20 @@ class Server(uvicorn.Server):
     """
 
     announce: Callable[[], None] | None = None
+    alive: Callable[[], None] | None = None
+    """Called every second from the event loop."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then announce."""
         await super().startup(sockets=sockets)
         if self.started and self.announce is not None:
             self.announce()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Say that the event loop lives; uvicorn calls this ten times a second."""
+        if self.alive is not None and counter % 10 == 0:
+            self.alive()
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop; uvicorn leaves the application's own ending out when forced, we do not."""
@@ -108,3 +127,26 @@ class Server(uvicorn.Server):
         if self.should_exit:
             self.force_exit = True
         self.should_exit = True
+
+
+def _waiting(app: ASGIApplication) -> ASGIApplication:
+    """Return the application with a start that ends only when its release is loaded, or cannot be."""
+
+    async def waiting(scope: Any, receive: Any, send: Any) -> None:
+        async def send_when_loaded(message: Any) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                await _until_loaded(app)
+            await send(message)
+
+        await app(scope, receive, send_when_loaded if scope["type"] == "lifespan" else send)
+
+    return waiting
+
+
+async def _until_loaded(app: Any) -> None:
+    end = time.monotonic() + LOADING_SECONDS
+    while time.monotonic() < end:
+        readiness = app.parts.router.readiness()
+        if readiness.ready or readiness.problem:
+            return
+        await asyncio.sleep(0.02)

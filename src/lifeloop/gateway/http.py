@@ -1,0 +1,175 @@
+"""A request and a reply as the endpoints see them, and their way over ASGI. No framework.
+
+A Call reads its headers and its body on demand, within the brief's limit; a Reply is bytes and headers that are ready
+to send. How long a client may take for a head or a body is the protocol's business.
+"""
+
+import os
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from functools import lru_cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from lifeloop.gateway.errors import RequestError, error_body
+
+if TYPE_CHECKING:
+    from lifeloop.gateway.keys import Key
+    from lifeloop.gateway.serving import Parts
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+JSON = (b"content-type", b"application/json")
+MEGABYTE = 1024 * 1024
+_REPEATABLE = (b"idempotency-key", b"x-request-id")
+"""Headers by which a client says that two requests are one."""
+
+
+class Reply(Struct):
+    """A whole response."""
+
+    body: bytes
+    status: int = 200
+    headers: Headers = []
+    """Besides the type, the length and the request's id."""
+    type: tuple[bytes, bytes] = JSON
+
+
+class Call:
+    """One request on its way through the gateway."""
+
+    __slots__ = ("_body", "id", "key", "parts", "path", "receive", "scope", "send")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, parts: "Parts", identifier: str) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.parts = parts
+        self.id = identifier
+        """32 hexadecimal digits: the request's id, and that of the event that it becomes."""
+        self.key: Key | None = None
+        """The API key that asks; None where the gateway asks for none."""
+        self.path = ""
+        """What the path holds where its route ends in a name."""
+        self._body: bytes | None = None
+
+    def header(self, name: bytes) -> bytes | None:
+        """Return a header's value by its name in small letters, the first where there are several."""
+        for known, value in self.scope["headers"]:
+            if known == name:
+                found: bytes = value
+                return found
+        return None
+
+    async def body(self) -> bytes:
+        """Return the whole body. Raises RequestError once it is too large, whatever its headers say."""
+        if self._body is None:
+            self._body = await self._read()
+            self._be_repeatable(self._body)
+        return self._body
+
+    async def _read(self) -> bytes:
+        limit = int(self.parts.serving.settings.load.body_mb * MEGABYTE)
+        length = self.header(b"content-length")
+        if length is not None and len(length) > 7 and int(length) > limit:
+            raise _too_large(limit)
+        message = await self.receive()
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            body: bytes = message.get("body", b"")
+            if len(body) > limit:
+                raise _too_large(limit)
+            return body
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            if message["type"] != "http.request":
+                raise RequestError(400, "The connection closed before the body was complete.", code="incomplete_body")
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > limit:
+                raise _too_large(limit)
+            pieces.append(piece)
+            if not message.get("more_body", False):
+                return b"".join(pieces)
+            message = await self.receive()
+
+    def _be_repeatable(self, body: bytes) -> None:
+        """Let a request that its client may repeat have the same id each time, so that it is one event."""
+        for name, value in self.scope["headers"]:
+            if name in _REPEATABLE and value:
+                asker = self.key.id if self.key else ""
+                digest = blake2b(b"\x00".join((asker.encode(), value, body)), digest_size=16)
+                self.id = digest.hexdigest()
+                return
+
+    @property
+    def api_key(self) -> str:
+        """Id of the key that asks, or ""."""
+        return self.key.id if self.key else ""
+
+    def user_key(self, named: str | None = None) -> str:
+        """Return by whom rollouts assign: a hash of the user that the request names, or else of its key; or ""."""
+        if not named:
+            header = self.header(b"x-lifeloop-user")
+            named = header.decode("latin-1") if header else self.api_key
+        return _hashed(named) if named else ""
+
+
+def answer_headers(event: str, candidate: str, release: str) -> Headers:
+    """Return the headers that say who answered, and under which event."""
+    return [
+        (b"x-lifeloop-event", event.encode()),
+        (b"x-lifeloop-candidate", header_value(candidate)),
+        (b"x-lifeloop-release", release.encode()),
+    ]
+
+
+@lru_cache(maxsize=1024)
+def header_value(text: str) -> bytes:
+    """Return a text as a header can hold it: what Latin-1 does not know, and what ends a line, is a question mark."""
+    return "".join(c if c.isprintable() else "?" for c in text).encode("latin-1", "replace")
+
+
+async def send_reply(call: Call, reply: Reply) -> None:
+    """Send a whole response, with the request's id."""
+    body = reply.body
+    headers = [
+        reply.type,
+        (b"content-length", b"%d" % len(body)),
+        (b"x-request-id", call.id.encode()),
+        *reply.headers,
+    ]
+    await call.send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await call.send({"type": "http.response.body", "body": body})
+
+
+def error_reply(error: RequestError) -> Reply:
+    """Return an error as a response."""
+    headers = [(name.lower().encode("latin-1"), header_value(value)) for name, value in error.headers.items()]
+    return Reply(error_body(error), error.status, headers)
+
+
+def request_ids() -> Iterator[str]:
+    """Yield ids of 32 hexadecimal digits; a system call for each would cost more than the rest of the way."""
+    while True:
+        pool = os.urandom(4096)
+        for start in range(0, len(pool), 16):
+            yield pool[start : start + 16].hex()
+
+
+def event_of(call: Call, place: int) -> str:
+    """Return the id of a call's n-th event: its own, then ids that follow from it."""
+    return call.id if place == 0 else blake2b(f"{call.id}/{place}".encode(), digest_size=16).hexdigest()
+
+
+@lru_cache(maxsize=8192)
+def _hashed(named: str) -> str:
+    return blake2b(named.encode(), digest_size=16).hexdigest()
+
+
+def _too_large(limit: int) -> RequestError:
+    return RequestError(413, f"The body is larger than {limit / MEGABYTE:g} MB.", code="body_too_large")

@@ -1,0 +1,56 @@
+"""What a project's gateway serves, from its folder: where its events go, which models live in a process of their own.
+
+Takes an opened project, gives a Serving for one worker. Knows nothing of requests.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lifeloop import plugins
+from lifeloop.core.candidates import Candidate
+from lifeloop.core.content import Id
+from lifeloop.gateway.serving import Serving
+from lifeloop.models.loading import load_candidate
+from lifeloop.models.model import Model
+from lifeloop.project import Project
+from lifeloop.store.vault import Vault
+
+EVENTS = "events"
+"""Folder of the project's state for the segment logs of its workers."""
+
+
+def serving_of(project: Project, *, place: int = 0, control: Path | None = None) -> Serving:
+    """Return what one worker of a project's gateway serves.
+
+    `place` numbers the worker; `control` is the socket of the processes that hold local models, or None where each
+    worker holds its own.
+    """
+    brief, vault = project.brief, project.open_vault()
+    return Serving(
+        project=brief.project.name,
+        task=plugins.get("tasks", brief.project.task),
+        ledger=project.open_ledger(),
+        vault=vault,
+        events=project.state / EVENTS,
+        writer=f"worker-{place}",
+        ship=False,
+        load=_loader(vault, control, brief.gateway.hosting.separate),
+        settings=brief.gateway,
+    )
+
+
+def _loader(vault: Vault, control: Path | None, separate: tuple[str, ...]) -> Callable[[Id], Model]:
+    def load(identifier: Id) -> Model:
+        if control is not None and lives_apart(vault, identifier, separate):
+            from lifeloop.hosting.hosted import hosted
+
+            return hosted(control, identifier)
+        return load_candidate(vault, identifier)
+
+    return load
+
+
+def lives_apart(vault: Vault, identifier: Id, separate: tuple[str, ...]) -> bool:
+    """Return whether a candidate, or one that it is composed of, is of a kind that gets a process of its own."""
+    candidate = vault.get_value(identifier, Candidate)
+    return candidate.kind in separate or any(lives_apart(vault, member, separate) for member in candidate.members)

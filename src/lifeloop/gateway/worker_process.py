@@ -1,0 +1,80 @@
+"""One worker of `lifeloop serve`, as its supervisor starts it: `python -m lifeloop.gateway.worker_process SETUP PLACE`.
+
+Inherits the listener, tells through a pipe that it takes requests and that it lives, and stops in order when its
+supervisor is gone. SETUP is the JSON of a `Setup`.
+"""
+
+import ctypes
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from lifeloop.gateway.serve import make_server
+from lifeloop.gateway.serving import Serving
+from lifeloop.gateway.supervisor import ALIVE, LISTENER, PIPE, SERVING, WAIT
+
+PR_SET_PDEATHSIG = 1
+
+
+class Setup(Struct, frozen=True):
+    """What a worker is told by its supervisor."""
+
+    folder: str
+    """The project's."""
+    control: str
+    """Socket of the processes that hold local models; "" where each worker holds its own."""
+
+
+def main() -> None:
+    """Serve a project until told to stop."""
+    from lifeloop.gateway.project_serving import serving_of
+    from lifeloop.project import open_project
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    setup, place = msgspec.json.decode(sys.argv[1], type=Setup), int(sys.argv[2])
+    project = open_project(Path(setup.folder))
+    serving = serving_of(project, place=place, control=Path(setup.control) if setup.control else None)
+    try:
+        run_worker(serving)
+    finally:
+        serving.ledger.close()
+
+
+def run_worker(serving: Serving) -> None:
+    """Serve on the inherited listener until SIGTERM, or until the supervisor is gone."""
+    _die_with_the_supervisor()
+    pipe = int(os.environ[PIPE])
+    os.set_blocking(pipe, False)
+    server = make_server(serving, wait_for_models=bool(os.environ.get(WAIT)))
+    server.announce = lambda: _tell(pipe, SERVING)
+    server.alive = lambda: _tell(pipe, ALIVE)
+    gc.freeze()  # what is imported stays: the collector need not look at it again
+    server.run(sockets=[socket.socket(fileno=int(os.environ[LISTENER]))])
+
+
+def _tell(pipe: int, what: bytes) -> None:
+    try:
+        os.write(pipe, what)
+    except BlockingIOError:
+        pass  # the supervisor is busy; it hears the next one
+    except BrokenPipeError:
+        os.kill(os.getpid(), signal.SIGTERM)  # it is gone: finish what is under way, take nothing new
+
+
+def _die_with_the_supervisor() -> None:
+    """Have the kernel send SIGTERM when the supervisor dies, however it does."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(os.environ.get("LIFELOOP_SUPERVISOR", os.getppid())):
+        os.kill(os.getpid(), signal.SIGTERM)  # it died before we asked for that
+
+
+if __name__ == "__main__":
+    main()
