@@ -1,7 +1,7 @@
 """The seams: names from the brief to code, by entry point.
 
-A model kind, trainer, adaptation, task, metric, suite, data source, exporter or feature is one object that a package
-(ours or another) declares under `lifeloop.SEAM` in its metadata. This module finds it; what it must be able to do is
+A model kind, trainer, adaptation, task, metric, suite, data source, exporter, feature or filter is one object that a
+package (ours or another) declares under `lifeloop.SEAM` in its metadata. This module finds it; what it must be able to do is
 the protocol beside each package's own implementations, and `tests/contracts` holds any implementation to it.
 """
 
@@ -22,6 +22,7 @@ SEAMS: dict[str, str] = {
     "sources": "data source",
     "exporters": "exporter",
     "features": "feature",
+    "filters": "filter",
 }
 
 

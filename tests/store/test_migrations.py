@@ -50,7 +50,8 @@ def test_a_ledger_of_a_newer_lifeloop_is_left_alone(ledger_url):
 
 def without_traffic(connection: sa.Connection) -> None:
     """Take back what revision 0004 adds."""
-    connection.execute(sa.text("DROP INDEX events_at"))
+    for index in ("events_at", "events_shadow_of"):
+        connection.execute(sa.text(f"DROP INDEX {index}"))
     for column in ("shadow_of", "user_key", "api_key"):
         connection.execute(sa.text(f"ALTER TABLE events DROP COLUMN {column}"))
     for table in ("rollouts", "api_keys"):

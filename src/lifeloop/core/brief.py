@@ -17,6 +17,7 @@ from lifeloop.core.data_brief import Data
 from lifeloop.core.errors import BriefError
 from lifeloop.core.gateway_brief import Gateway
 from lifeloop.core.preferences_brief import PreferencesBrief
+from lifeloop.core.rollout_brief import Rollout, check_rollout
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Positive = Annotated[float, Meta(gt=0.0)]
@@ -107,10 +108,13 @@ class Auto(Struct, frozen=True, forbid_unknown_fields=True):
 class Release(Struct, frozen=True, forbid_unknown_fields=True):
     """How a promoted candidate reaches users."""
 
-    strategy: Literal["direct"] = "direct"
+    strategy: Literal["direct", "shadow", "canary", "ab"] = "direct"
+    """direct: to all at once; shadow: first answers unseen, to be compared; canary: in steps, with a test at each; ab:
+    beside what is there, until it is shown to be better."""
     fallback: tuple[str, ...] = ()
     """Candidates that answer, in this order, when the released one fails or is too slow."""
     timeout_seconds: Positive = 10.0
+    rollout: Rollout = Rollout()
 
 
 class Monitor(Struct, frozen=True, forbid_unknown_fields=True):
@@ -160,7 +164,17 @@ def parse_brief(text: str, file: str = "lifeloop.toml") -> Brief:
     _check_objectives(brief, file)
     _check_splits(brief, file)
     _check_candidates(brief, file)
+    check_rollout(brief.release.rollout, brief.release.strategy, file)
     return brief
+
+
+def what_cycles_rest_on(brief: Brief) -> dict[str, Any]:
+    """Return the brief as JSON without what no verdict rests on: how it is served, and how it gets to all traffic."""
+    table: dict[str, Any] = msgspec.to_builtins(brief)
+    table.pop("gateway")
+    table["release"].pop("rollout")
+    table["release"]["strategy"] = "direct"  # so that briefs from before there were others keep their ids
+    return table
 
 
 def convert_settings(table: dict[str, Any], settings: type[Any], key: str, file: str) -> Any:

@@ -4,6 +4,11 @@ from msgspec import Struct
 
 from lifeloop.core.content import Id
 
+BROKEN_OFF = "broken off: "
+"""How the error of an event begins whose candidate failed in the middle of a streamed answer."""
+ABANDONED = "abandoned: "
+"""How the error of an event begins whose client left before the answer was whole; no fault of the candidate."""
+
 
 class Event(Struct, frozen=True):
     """One request served."""

@@ -48,13 +48,16 @@ class Protection(Struct, frozen=True, forbid_unknown_fields=True):
     """Who may ask what, and what may go in and out."""
 
     cors: tuple[str, ...] = ()
-    """Origins whose pages may call the gateway from a browser."""
+    """Origins whose pages may call the gateway from a browser: "https://app.example.com", or "*" for every page."""
     redact: tuple[str, ...] = ()
-    """Kinds of personal data that the record of a request keeps masked (email, phone, …; "all" for each known one)."""
+    """Kinds of personal data that the record of a request keeps masked, of those of data.refine.personal_data; "all" for
+    each of them."""
+    regions: tuple[str, ...] = ("US", "GB", "DE", "FR")
+    """Countries (ISO 3166) whose phone numbers and national ids `redact` knows without an international prefix."""
     input_filters: tuple[str, ...] = ()
-    """Filters that refuse a request, by entry point `lifeloop.filters`."""
+    """Filters that refuse a request: injection, personal, "pattern:REGEX"; others by entry point `lifeloop.filters`."""
     output_filters: tuple[str, ...] = ()
-    """Filters that withhold an answer."""
+    """Filters that withhold an answer: leak, personal, "pattern:REGEX"; others by entry point."""
     canary: bool = False
     """Puts a secret word into system prompts and withholds answers that repeat it."""
 
@@ -62,12 +65,18 @@ class Protection(Struct, frozen=True, forbid_unknown_fields=True):
 class Hosting(Struct, frozen=True, forbid_unknown_fields=True):
     """Where local models live, and how many requests they take at once."""
 
-    separate: tuple[str, ...] = ("llamacpp", "openvino", "transformers", "scratch")
+    separate: tuple[str, ...] = ("llamacpp", "openvino", "transformers", "scratch", "vllm")
     """Model kinds that get a process of their own, shared by all workers; others live in each worker."""
     slots: Annotated[int, Meta(ge=1)] = 4
     """Requests that a language model works on together (continuous batching)."""
     memory_gb: NotNegative = 0.0
     """A model's process that holds more is restarted; 0: no limit."""
+    start_seconds: Positive = 600.0
+    """How long a model may take to load."""
+    silent_seconds: Positive = 10.0
+    """A model's process that shows no sign of life for so long is restarted."""
+    stuck_seconds: Positive = 60.0
+    """One that works for so long on a request that nobody waits for any more is restarted."""
 
 
 class Gateway(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,29 +1,41 @@
 """Answers requests with the released candidate, or with the first fallback that can, and says who did and why.
 
-A candidate fails on a request when it raises, gives an answer with an error, breaks the task's contract or takes longer
-than the release allows. Takes requests and a loaded release, gives what becomes of each; knows nothing of HTTP.
+A candidate fails on a request when it raises, gives an answer with an error, breaks the task's contract, is held back
+by a filter or takes longer than the release allows. Takes requests and a loaded release, gives what becomes of each;
+knows nothing of HTTP.
 """
 
-import logging
-import time
-from collections.abc import Sequence
-from typing import Any
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from lifeloop.core.candidates import Answer, Request
 from lifeloop.core.events import Event
-from lifeloop.gateway.routing import Live, Member
-from lifeloop.gateway.worker import Failure
-from lifeloop.tasks.task import Task
+from lifeloop.gateway.asking import ask_in_loop, ask_in_threads
+from lifeloop.gateway.continuity import Continuity
+from lifeloop.gateway.lives import Live
+from lifeloop.gateway.members import Member
+from lifeloop.gateway.options import must_be_heeded
+from lifeloop.models.model import Unanswered
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:  # it holds what calls us
+    from lifeloop.gateway.serving import Parts
 
 MAX_ERROR = 2000
 """Characters of an event's error."""
+WITHHELD = "gave an answer that was withheld"
+"""Why an answer that a filter held back is none, in words for anybody."""
+CANNOT = "does not take what the request asks for"
+"""Why a candidate that passes no options on was not asked."""
 
 
-class Failed(Struct, frozen=True):
+class Withheld(Exception):
+    """What a screen raises in the middle of a stream: why, in words for the event alone."""
+
+
+class Failed(Struct, frozen=True, gc=False):
     """A candidate that did not answer a request."""
 
     name: str
@@ -31,12 +43,16 @@ class Failed(Struct, frozen=True):
     """In words for the sender of the request."""
     detail: str = ""
     """In words for the event alone: it may hold what a model said."""
+    status: int = 0
+    """What the endpoint answered; 0 where it answered nothing."""
+    wait: float = 0.0
+    """Seconds after which asking again may help, where that is known."""
 
     def __str__(self) -> str:
         return f"{self.name} {self.why}" + (f": {self.detail}" if self.detail else "")
 
 
-class Asked(Struct, frozen=True):
+class Asked(Struct, frozen=True, gc=False):
     """One request as it becomes an event."""
 
     event: str
@@ -45,9 +61,13 @@ class Asked(Struct, frozen=True):
     input: str
     """As the event keeps it: the text, or for chat the JSON of the messages."""
     request: Request
+    user_key: str = ""
+    """By whom rollouts assign; "" assigns this request alone."""
+    api_key: str = ""
+    """Id of the key that asked; "" where none is needed."""
 
 
-class Outcome(Struct):
+class Outcome(Struct, gc=False):
     """What has become of one request. Filled while candidates are asked."""
 
     member: Member | None = None
@@ -56,69 +76,143 @@ class Outcome(Struct):
     prediction: Any = None
     """What the task reads in the output."""
     output: str = ""
-    failures: list[Failed] = []
+    failures: tuple[Failed, ...] = ()
     usd: float = 0.0
     """Money paid over all candidates asked."""
     seconds: float = 0.0
     """Time taken over all candidates asked; of a batch, this request's share."""
     ended: str = ""
     """Why a stream ended before the answer was whole; "" for a whole answer."""
+    hedged: str = ""
+    """Which candidate was overtaken by the one that answered, and how; "" where none was."""
 
 
-async def answer(task: Task, live: Live, requests: Sequence[Request], outcomes: Sequence[Outcome]) -> None:
-    """Fill in what becomes of each request, in order; an outcome left without `member` is one nobody answered."""
+async def answer_one(parts: "Parts", live: Live, request: Request, outcome: Outcome) -> None:
+    """Fill in what becomes of a request; an outcome left without `member` is one that nobody answered."""
+    needs = must_be_heeded(request)
     for member in live.members:
-        left = [place for place, outcome in enumerate(outcomes) if outcome.member is None]
-        for start in range(0, len(left), member.batch_size):
-            batch = left[start : start + member.batch_size]
-            asked = [requests[place] for place in batch]
-            await _ask(task, live, member, asked, [outcomes[place] for place in batch])
+        if needs and not member.passes_on:
+            skip(outcome, member)
+            continue
+        health = parts.continuity.of(member.id, member.name)
+        try:
+            if member.in_loop:
+                said = await ask_in_loop(parts.continuity, health, member, request, live.seconds)
+            else:
+                (said,) = await ask_in_threads(parts.continuity, health, member, (request,), live.seconds)
+        except Unanswered as failure:
+            fail(parts.continuity, outcome, member, failure)
+        else:
+            if accept(parts, outcome, member, said):
+                return
 
 
-async def _ask(
-    task: Task, live: Live, member: Member, requests: Sequence[Request], outcomes: Sequence[Outcome]
-) -> None:
-    """Ask one candidate for a batch; it has the release's time for each request in it."""
-    started = time.perf_counter()
+async def answer(parts: "Parts", live: Live, requests: Sequence[Request], outcomes: Sequence[Outcome]) -> None:
+    """Fill in what becomes of each request, in order; each candidate has the release's time for each request."""
+    for member in live.members:
+        left = []
+        for request, outcome in zip(requests, outcomes, strict=True):
+            if outcome.member is not None:
+                continue
+            if must_be_heeded(request) and not member.passes_on:
+                skip(outcome, member)
+            else:
+                left.append((request, outcome))
+        if member.in_loop:
+            rest = iter(left)
+            n_at_once = min(member.batch_size, len(left))
+            await asyncio.gather(*(_ask_the_rest(parts, live, member, rest) for _ in range(n_at_once)))
+        else:
+            for start in range(0, len(left), member.batch_size):
+                await _ask_batch(parts, live, member, left[start : start + member.batch_size])
+
+
+async def _ask_the_rest(parts: "Parts", live: Live, member: Member, rest: Iterator[tuple[Request, Outcome]]) -> None:
+    """Ask a candidate in the loop for one request after another, beside others that take from the same ones."""
+    continuity = parts.continuity
+    health = continuity.of(member.id, member.name)
+    for request, outcome in rest:
+        started = continuity.now()
+        try:
+            said = await ask_in_loop(continuity, health, member, request, live.seconds)
+        except Unanswered as failure:
+            fail(continuity, outcome, member, failure)
+        else:
+            accept(parts, outcome, member, said)
+        outcome.seconds += continuity.now() - started
+
+
+async def _ask_batch(parts: "Parts", live: Live, member: Member, batch: Sequence[tuple[Request, Outcome]]) -> None:
+    """Ask a candidate in threads for requests that it answers together."""
+    continuity = parts.continuity
+    health = continuity.of(member.id, member.name)
+    started = continuity.now()
+    requests = [request for request, _ in batch]
     try:
-        answers = await member.worker.answer(requests, live.seconds * len(requests))
-    except Failure as failure:
-        for outcome in outcomes:
-            fail(outcome, member, failure)
+        answers = await ask_in_threads(continuity, health, member, requests, live.seconds * len(batch))
+    except Unanswered as failure:
+        for _, outcome in batch:
+            fail(continuity, outcome, member, failure)
     else:
-        for outcome, said in zip(outcomes, answers, strict=True):
-            accept(task, outcome, member, said)
-    share = (time.perf_counter() - started) / len(requests)
-    for outcome in outcomes:
+        for (_, outcome), said in zip(batch, answers, strict=True):
+            accept(parts, outcome, member, said)
+    share = (continuity.now() - started) / len(batch)
+    for _, outcome in batch:
         outcome.seconds += share
 
 
-def accept(task: Task, outcome: Outcome, member: Member, said: Answer) -> bool:
-    """Let an answer become the outcome if it keeps the task's contract; return whether it did."""
+def accept(parts: "Parts", outcome: Outcome, member: Member, said: Answer) -> bool:
+    """Let an answer become the outcome if it keeps the task's contract and no filter holds it back; return whether."""
     outcome.usd += said.usd
     if said.error:
-        fail(outcome, member, Failure("failed", said.error))
+        fail(parts.continuity, outcome, member, Unanswered("failed", said.error))
         return False
     try:
-        prediction = task.parse(said.output, member.labels)
-    except ValueError as error:
-        fail(outcome, member, Failure("broke the task's contract", str(error)))
+        prediction = read(parts, member, said)
+    except Unanswered as failure:
+        fail(parts.continuity, outcome, member, failure)
         return False
     outcome.member, outcome.answer, outcome.prediction = member, said, prediction
     outcome.output = prediction if isinstance(prediction, str) else said.output
     return True
 
 
-def fail(outcome: Outcome, member: Member, failure: Failure) -> None:
+def read(parts: "Parts", member: Member, said: Answer) -> Any:
+    """Return what the task reads in an answer; an endpoint's own choices need no text.
+
+    Raises Unanswered where it breaks the contract or is withheld.
+    """
+    if said.choices and not said.output.strip():
+        prediction: Any = said.output
+    else:
+        try:
+            prediction = parts.serving.task.parse(said.output, member.labels)
+        except ValueError as error:
+            raise Unanswered("broke the task's contract", str(error), passing=False) from None
+    if withheld := parts.filters.check_output(member.id, said.output + said.choices):
+        raise Unanswered(WITHHELD, withheld, passing=False)
+    return prediction
+
+
+def fail(continuity: Continuity, outcome: Outcome, member: Member, failure: Unanswered) -> None:
     """Note that a candidate did not answer."""
-    log.warning("%s %s", member.name, failure.why)
-    outcome.failures = [*outcome.failures, Failed(member.name, failure.why, failure.detail)]
+    continuity.of(member.id, member.name).warn(failure.why, continuity.now())
+    failed = Failed(member.name, failure.why, failure.detail, failure.status, failure.wait)
+    outcome.failures = (*outcome.failures, failed)
+
+
+def skip(outcome: Outcome, member: Member) -> None:
+    """Note that a candidate was not asked, since it would not heed what the request asks for."""
+    outcome.failures = (*outcome.failures, Failed(member.name, CANNOT))
 
 
 def to_event(live: Live, asked: Asked, outcome: Outcome) -> Event:
     """Return the event of a request that is over; where nobody answered, it names the released candidate."""
     member = outcome.member or live.members[0]
-    error = "; ".join([*filter(None, [outcome.ended]), *(str(failed) for failed in outcome.failures)])
+    answer = outcome.answer
+    error = ""
+    if outcome.failures or outcome.ended or outcome.hedged:
+        error = "; ".join(filter(None, (outcome.ended, outcome.hedged, *map(str, outcome.failures))))[:MAX_ERROR]
     return Event(
         id=asked.event,
         at=asked.at,
@@ -126,13 +220,15 @@ def to_event(live: Live, asked: Asked, outcome: Outcome) -> Event:
         candidate=member.id,
         name=member.name,
         input=asked.input,
-        output=outcome.output,
-        confidence=outcome.answer.confidence,
+        output=outcome.output or answer.choices,
+        confidence=answer.confidence,
         seconds=outcome.seconds,
-        tokens_in=outcome.answer.tokens_in,
-        tokens_out=outcome.answer.tokens_out,
+        tokens_in=answer.tokens_in,
+        tokens_out=answer.tokens_out,
         usd=outcome.usd,
-        error=error[:MAX_ERROR],
+        error=error,
+        user_key=asked.user_key,
+        api_key=asked.api_key,
     )
 
 

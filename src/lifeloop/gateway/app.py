@@ -1,83 +1,191 @@
-"""The gateway as an ASGI application: its paths, its errors, and what starts and stops with it."""
+"""The gateway as an ASGI application: its paths, the way of a request through them, its errors, its start and stop.
 
-import asyncio
+A request that asks something goes through admission, its key and the key's limits before its body is read; all of them
+look into memory alone. No framework: a dictionary finds the endpoint.
+"""
+
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
-from pathlib import Path
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
 
 import msgspec
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from msgspec import Struct
 
-from lifeloop.core.errors import StoreError
-from lifeloop.gateway import completions, feedback, task_calls
-from lifeloop.gateway.errors import RequestError, RequestIds, on_any_error, on_http_exception, on_request_error
-from lifeloop.gateway.routing import Router
-from lifeloop.gateway.serving import Parts, Serving, parts_of
-from lifeloop.models.loading import load_candidate
-from lifeloop.store.recorder import Recorder, spill_path
+from lifeloop.gateway import (
+    chat,
+    cors,
+    embeddings,
+    feedback,
+    models_list,
+    openapi,
+    releases,
+    task_calls,
+    text_completions,
+)
+from lifeloop.gateway.docs_page import docs
+from lifeloop.gateway.errors import RequestError, failed
+from lifeloop.gateway.http import Call, Headers, Receive, Reply, Scope, Send, error_reply, request_ids, send_reply
+from lifeloop.gateway.running import close_parts, open_parts
+from lifeloop.gateway.serving import Parts, Serving
 
 log = logging.getLogger(__name__)
 
-
-def create_app(serving: Serving) -> Starlette:
-    """Return the application. Models are loaded and the recorder is started with it (ASGI lifespan), not here.
-
-    Raises StoreError where `serving.spill` is needed and not given.
-    """
-    spill = serving.spill or spill_path(serving.ledger)
-    app = Starlette(
-        routes=[
-            Route("/v1/chat/completions", completions.complete, methods=["POST"]),
-            Route("/v1/models", completions.models, methods=["GET"]),
-            Route("/v1/models/{name:path}", completions.model, methods=["GET"]),
-            Route("/v1/tasks/{project}", task_calls.call_task, methods=["POST"]),
-            Route("/v1/feedback", feedback.give_feedback, methods=["POST"]),
-            Route("/healthz", healthz, methods=["GET"]),
-            Route("/readyz", readyz, methods=["GET"]),
-        ],
-        middleware=[Middleware(RequestIds)],
-        exception_handlers={
-            RequestError: on_request_error,
-            HTTPException: on_http_exception,
-            Exception: on_any_error,
-        },
-        lifespan=lambda app: _running(app, serving, spill),
-    )
-    app.router.redirect_slashes = False
-    return app
+Respond = Callable[[Scope, Receive, Send], Awaitable[None]]
+"""A response that sends itself: a stream."""
 
 
-async def healthz(request: Request) -> Response:
+class Endpoint(Struct, frozen=True):
+    """What a path does for one method."""
+
+    run: Callable[[Call], Awaitable[Reply | Respond]]
+    scope: str = ""
+    """What a key must be allowed; "" where none is asked for, and where the load does not matter either."""
+
+
+async def healthz(call: Call) -> Reply:
     """Say that the process answers."""
-    return Response(b'{"status":"ok"}', media_type="application/json")
+    return Reply(b'{"status":"ok"}')
 
 
-async def readyz(request: Request) -> Response:
+async def readyz(call: Call) -> Reply:
     """Say whether a release is loaded, and what is wrong where something is."""
-    readiness = parts_of(request).router.readiness()
-    return Response(msgspec.json.encode(readiness), 200 if readiness.ready else 503, media_type="application/json")
+    readiness = call.parts.router.readiness()
+    ready = readiness.ready and not call.parts.admission.draining
+    return Reply(msgspec.json.encode(readiness), 200 if ready else 503)
 
 
-@asynccontextmanager
-async def _running(app: Starlette, serving: Serving, spill: Path) -> AsyncIterator[None]:
-    """Start the parts; when the server stops, free the models and write what is left to the ledger."""
-    recorder = Recorder(serving.ledger, spill)
-    load = serving.load or partial(load_candidate, serving.vault)
-    router = Router(serving.ledger, serving.vault, load, serving.poll_seconds)
-    router.start()
-    app.state.parts = Parts(serving, router, recorder)
-    try:
-        yield
-    finally:
-        await asyncio.to_thread(router.close)
+_EXACT: dict[str, dict[str, Endpoint]] = {
+    "/v1/chat/completions": {"POST": Endpoint(chat.complete, "infer")},
+    "/v1/completions": {"POST": Endpoint(text_completions.complete, "infer")},
+    "/v1/embeddings": {"POST": Endpoint(embeddings.embed, "infer")},
+    "/v1/feedback": {"POST": Endpoint(feedback.give_feedback, "feedback")},
+    "/v1/models": {"GET": Endpoint(models_list.models, "infer")},
+    "/v1/releases": {"GET": Endpoint(releases.releases, "admin")},
+    "/healthz": {"GET": Endpoint(healthz)},
+    "/readyz": {"GET": Endpoint(readyz)},
+    "/openapi.json": {"GET": Endpoint(openapi.description)},
+    "/docs": {"GET": Endpoint(docs)},
+}
+_NAMED: dict[str, dict[str, Endpoint]] = {
+    "/v1/tasks/": {"POST": Endpoint(task_calls.call_task, "infer")},
+    "/v1/models/": {"GET": Endpoint(models_list.model, "infer")},
+}
+"""Paths that end in a name, which may hold slashes."""
+
+
+def create_app(serving: Serving) -> "App":
+    """Return the application. Models are loaded and the recorder is started with it (ASGI lifespan), not here."""
+    return App(serving)
+
+
+class App:
+    """An ASGI application; `parts` are there once it has started."""
+
+    parts: Parts
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+        self._origins = serving.settings.protection.cors
+        self._ids = request_ids()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or start and stop with the server."""
+        if scope["type"] != "http":
+            await self._live(receive, send)
+            return
+        call = Call(scope, receive, send, self.parts, next(self._ids))
         try:
-            await asyncio.to_thread(recorder.close)
-        except StoreError as error:
-            log.error("%s", error)
+            if self._origins and (preflight := self._allow_pages(call)) is not None:
+                await send_reply(call, preflight)
+                return
+            endpoint = _find(call)
+            if endpoint.scope:
+                await self._ask(call, endpoint)
+            else:
+                await _answer(call, endpoint)
+        except RequestError as error:
+            await send_reply(call, error_reply(error))
+        except Exception:
+            log.exception("request %s failed", call.id)
+            await send_reply(call, error_reply(failed()))
+
+    async def _ask(self, call: Call, endpoint: Endpoint) -> None:
+        """Take a request on, if there is room for it and its key may ask; all of it, the response included."""
+        parts = self.parts
+        await parts.admission.enter()
+        try:
+            key = call.key = parts.keys.find(call.header(b"authorization"), endpoint.scope)
+            if key is not None:
+                parts.limits.admit(key)
+                call.extra += parts.limits.headers(key)
+            await _answer(call, endpoint)
+        finally:
+            parts.admission.leave()
+
+    def _allow_pages(self, call: Call) -> Reply | None:
+        """Let a browser's page read the response, and answer the browser's own question."""
+        preflight = cors.preflight(self._origins, call.scope)
+        if preflight is None:
+            call.extra += cors.headers(self._origins, call.header(b"origin"))
+        return preflight
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """Start the parts with the server, and stop them with it."""
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    self.parts = open_parts(self._serving)
+                except Exception as error:
+                    log.exception("the gateway cannot start")
+                    await send({"type": "lifespan.startup.failed", "message": str(error)})
+                    return
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await close_parts(self.parts)
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+async def _answer(call: Call, endpoint: Endpoint) -> None:
+    answer: Any = await endpoint.run(call)
+    if type(answer) is Reply:
+        await send_reply(call, answer)
+    else:
+        await answer(call.scope, call.receive, _adding(call.extra, call.send) if call.extra else call.send)
+
+
+def _adding(headers: Headers, send: Send) -> Send:
+    """Return a `send` that adds headers to a response that sends itself."""
+
+    async def send_more(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *headers]
+        await send(message)
+
+    return send_more
+
+
+def _find(call: Call) -> Endpoint:
+    """Return what a request asks for. Raises RequestError: 404 for an unknown path, 405 for a wrong method."""
+    path: str = call.scope["path"]
+    methods = _EXACT.get(path) or _named(call, path)
+    if methods is None:
+        raise RequestError(404, "There is nothing at this path.", code="unknown_url")
+    method: str = call.scope["method"]
+    endpoint = methods.get(method)
+    if endpoint is None and method == "HEAD":
+        endpoint = methods.get("GET")
+    if endpoint is None:
+        allowed = ", ".join([*methods, *(["HEAD"] if "GET" in methods else [])])
+        message = f"This path does not take {method}; it takes {allowed}."
+        raise RequestError(405, message, code="method_not_allowed", headers={"allow": allowed})
+    return endpoint
+
+
+def _named(call: Call, path: str) -> dict[str, Endpoint] | None:
+    for prefix, methods in _NAMED.items():
+        if path.startswith(prefix) and len(path) > len(prefix):
+            call.path = path[len(prefix) :]
+            return methods
+    return None

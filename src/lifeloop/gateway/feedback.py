@@ -4,41 +4,43 @@ import asyncio
 from collections.abc import Sequence
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
 
 from lifeloop.core.errors import StoreError
 from lifeloop.core.events import Feedback
-from lifeloop.gateway.completions import PREFIX
-from lifeloop.gateway.errors import REQUEST_ID, RequestError, not_ready
-from lifeloop.gateway.serving import Parts, parts_of
-from lifeloop.gateway.wire import FeedbackCall, read
+from lifeloop.gateway.completions import event_named
+from lifeloop.gateway.errors import RequestError, not_ready
+from lifeloop.gateway.http import Call, Reply
+from lifeloop.gateway.serving import Parts
+from lifeloop.gateway.wire import FeedbackBody, read
+from lifeloop.gateway.wire_replies import FeedbackReply
 
 LISTED_LABELS = 200
 """How many labels an error names."""
+PAUSES = (0.05, 0.1, 0.2, 0.3, 0.35)
+"""Seconds between looks for an event that another process served and that is not yet in the ledger."""
+_HEX = frozenset("0123456789abcdef")
 
 
-async def give_feedback(request: Request) -> Response:
+async def give_feedback(call: Call) -> Reply:
     """Take feedback on an event."""
-    parts = parts_of(request)
-    body = await read(request, FeedbackCall)
+    parts = call.parts
+    body = await read(call, FeedbackBody)
     label = _label(body)
     comment = (body.comment or "").strip()
     if body.rating is None and label is None and not comment and not body.better_than:
         message = "Give at least one of `rating`, `label`, `better_than` and `comment`."
         raise RequestError(400, message, code="empty_feedback")
-    event = body.event.removeprefix(PREFIX)
-    other = body.better_than.removeprefix(PREFIX) if body.better_than else None
+    event = event_named(body.event)
+    other = event_named(body.better_than) if body.better_than else None
+    if other == event:
+        raise RequestError(400, "An answer is not better than itself.", param="better_than", code="invalid_value")
     for param, named in (("event", event), ("better_than", other)):
         if named is not None and not await _is_known(parts, named):
             raise RequestError(404, "There is no event of this id.", param=param, code="unknown_event")
-    if other == event:
-        raise RequestError(400, "An answer is not better than itself.", param="better_than", code="invalid_value")
     if label is not None:
         _check_label(parts, label)
-    identifier: str = request.scope[REQUEST_ID]
     feedback = Feedback(
-        id=identifier,
+        id=call.id,
         event=event,
         at=parts.serving.clock(),
         rater=body.rater or "",
@@ -47,27 +49,45 @@ async def give_feedback(request: Request) -> Response:
         comment=comment,
         better_than=other,
     )
-    parts.recorder.add_feedback(feedback)
-    return Response(msgspec.json.encode({"id": identifier, "event": event}), 200, media_type="application/json")
+    try:
+        parts.recorder.add_feedback(feedback)
+    except StoreError:
+        raise _no_room() from None
+    return Reply(msgspec.json.encode(FeedbackReply(call.id, event)))
 
 
-def _label(body: FeedbackCall) -> str | None:
+def _label(body: FeedbackBody) -> str | None:
     if body.label is not None and body.correction is not None and body.label != body.correction:
-        raise RequestError(400, "`label` and `correction` are two words for one thing.", param="correction")
+        message = "`label` and `correction` are two words for one thing."
+        raise RequestError(400, message, param="correction", code="invalid_value")
     return body.label if body.label is not None else body.correction
 
 
 async def _is_known(parts: Parts, event: str) -> bool:
-    """Return whether an event is in the ledger or on its way there."""
+    """Return whether an event is in the ledger or on its way there; waits a second for what others served."""
     if parts.recorder.pending(event):
         return True
-    if not event or len(event) > 64 or not event.isprintable():
+    if len(event) != 32 or not _HEX.issuperset(event):
         return False
-    try:
-        return await asyncio.to_thread(parts.serving.ledger.event, event) is not None
-    except StoreError:
-        message = "The ledger is out of reach; give the feedback again shortly."
-        raise RequestError(503, message, code="ledger_away", headers={"retry-after": "5"}) from None
+    for pause in (*PAUSES, 0.0):
+        try:
+            if await asyncio.to_thread(parts.serving.ledger.event, event) is not None:
+                return True
+        except StoreError:
+            raise _away() from None
+        if pause:
+            await asyncio.sleep(pause)
+    return False
+
+
+def _away() -> RequestError:
+    message = "The ledger is out of reach; give the feedback again shortly."
+    return RequestError(503, message, code="ledger_away", headers={"retry-after": "5"})
+
+
+def _no_room() -> RequestError:
+    message = "Feedback cannot be recorded at the moment; give it again shortly."
+    return RequestError(503, message, code="not_recorded", headers={"retry-after": "5"})
 
 
 def _check_label(parts: Parts, label: str) -> None:

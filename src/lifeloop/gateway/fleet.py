@@ -14,7 +14,9 @@ from pathlib import Path
 import msgspec
 
 from lifeloop.core.errors import GatewayError, LifeloopError
-from lifeloop.gateway.project_serving import EVENTS
+from lifeloop.gateway.declared_keys import read_declared
+from lifeloop.gateway.project_serving import EVENTS, canary_of
+from lifeloop.gateway.protection import check_protection
 from lifeloop.gateway.serve import listen
 from lifeloop.gateway.supervisor import Supervisor
 from lifeloop.gateway.worker_process import Setup
@@ -44,10 +46,12 @@ def serve_project(
     """Serve until SIGTERM or SIGINT, then finish the requests in flight and write every event.
 
     Raises GatewayError where the address cannot be had, or where it can be reached from elsewhere and no key is asked
-    for.
+    for; BriefError where the brief's protection names what is not there.
     """
+    check_protection(project.brief.gateway.protection)
+    declared = read_declared()
     with contextlib.closing(project.open_ledger()) as ledger:
-        if host not in LOOPBACK and not open_to_all and not ledger.key_rows():
+        if host not in LOOPBACK and not (open_to_all or declared or ledger.key_rows()):
             raise GatewayError(
                 "others could reach this address, and no key is asked for",
                 where=f"--host {host}",
@@ -74,7 +78,9 @@ def _beside(project: Project, ledger: Ledger, clock: Callable[[], float]) -> Ite
     # A socket's path may have a hundred characters at most, and a project's folder may have more.
     with tempfile.TemporaryDirectory(prefix="lifeloop-") as place:
         control = Path(place) / "models"
-        hosts = Hosts(control, project.vault_url, project.state / "cache", project.brief.gateway.hosting)
+        hosts = Hosts(
+            control, project.vault_url, project.state / "cache", project.brief.gateway.hosting, canary_of(project)
+        )
         stop = threading.Event()
         thread = threading.Thread(target=_advance, args=(project, ledger, clock, stop), name="rollouts", daemon=True)
         shipper.start()

@@ -42,7 +42,7 @@ class Reply(Struct):
 class Call:
     """One request on its way through the gateway."""
 
-    __slots__ = ("_body", "id", "key", "parts", "path", "receive", "scope", "send")
+    __slots__ = ("_body", "extra", "id", "key", "parts", "path", "receive", "scope", "send")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, parts: "Parts", identifier: str) -> None:
         self.scope = scope
@@ -55,6 +55,8 @@ class Call:
         """The API key that asks; None where the gateway asks for none."""
         self.path = ""
         """What the path holds where its route ends in a name."""
+        self.extra: Headers = []
+        """What every response to this request says besides, errors included."""
         self._body: bytes | None = None
 
     def header(self, name: bytes) -> bytes | None:
@@ -75,7 +77,7 @@ class Call:
     async def _read(self) -> bytes:
         limit = int(self.parts.serving.settings.load.body_mb * MEGABYTE)
         length = self.header(b"content-length")
-        if length is not None and len(length) > 7 and int(length) > limit:
+        if length is not None and int(length) > limit:
             raise _too_large(limit)
         message = await self.receive()
         if message["type"] == "http.request" and not message.get("more_body", False):
@@ -137,12 +139,9 @@ def header_value(text: str) -> bytes:
 async def send_reply(call: Call, reply: Reply) -> None:
     """Send a whole response, with the request's id."""
     body = reply.body
-    headers = [
-        reply.type,
-        (b"content-length", b"%d" % len(body)),
-        (b"x-request-id", call.id.encode()),
-        *reply.headers,
-    ]
+    headers: Headers = [(b"x-request-id", call.id.encode()), *reply.headers, *call.extra]
+    if reply.status != 204:
+        headers += (reply.type, (b"content-length", b"%d" % len(body)))
     await call.send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await call.send({"type": "http.response.body", "body": body})
 

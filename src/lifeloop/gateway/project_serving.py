@@ -9,6 +9,7 @@ from pathlib import Path
 from lifeloop import plugins
 from lifeloop.core.candidates import Candidate
 from lifeloop.core.content import Id
+from lifeloop.gateway.canary_word import canary_word
 from lifeloop.gateway.serving import Serving
 from lifeloop.models.loading import load_candidate
 from lifeloop.models.model import Model
@@ -17,6 +18,8 @@ from lifeloop.store.vault import Vault
 
 EVENTS = "events"
 """Folder of the project's state for the segment logs of its workers."""
+LIMITS = "limits"
+"""File of the project's state in which its workers share what their keys have used."""
 
 
 def serving_of(project: Project, *, place: int = 0, control: Path | None = None) -> Serving:
@@ -36,7 +39,14 @@ def serving_of(project: Project, *, place: int = 0, control: Path | None = None)
         ship=False,
         load=_loader(vault, control, brief.gateway.hosting.separate),
         settings=brief.gateway,
+        limits=project.state / LIMITS,
+        canary=canary_of(project),
     )
+
+
+def canary_of(project: Project) -> str:
+    """Return the word that goes into system prompts, or "" where the brief wants none. Raises StoreError."""
+    return canary_word(project.state) if project.brief.gateway.protection.canary else ""
 
 
 def _loader(vault: Vault, control: Path | None, separate: tuple[str, ...]) -> Callable[[Id], Model]:
@@ -53,4 +63,6 @@ def _loader(vault: Vault, control: Path | None, separate: tuple[str, ...]) -> Ca
 def lives_apart(vault: Vault, identifier: Id, separate: tuple[str, ...]) -> bool:
     """Return whether a candidate, or one that it is composed of, is of a kind that gets a process of its own."""
     candidate = vault.get_value(identifier, Candidate)
-    return candidate.kind in separate or any(lives_apart(vault, member, separate) for member in candidate.members)
+    # A server that is joined by its URL has a process already: each worker asks it itself.
+    apart = candidate.kind in separate and not candidate.settings.get("url")
+    return apart or any(lives_apart(vault, member, separate) for member in candidate.members)

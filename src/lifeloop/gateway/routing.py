@@ -1,60 +1,46 @@
-"""Who answers: keeps the release that the ledger names loaded, and changes over when the ledger names another.
+"""Who answers: keeps the releases that the ledger names loaded, and changes over when the ledger names others.
 
-A thread asks the ledger twice a second and loads in the background. The change is one assignment; requests that
-began on the old release finish there, and its models are closed after the last of them. A release that cannot be
-loaded leaves the old one in place. Knows nothing of requests.
+A look at the ledger takes milliseconds and changes over to whatever is loaded; what is not is loaded in the background.
+The change is one assignment; requests that began on a release finish there, and its models are closed after the last of
+them. The release before stays loaded, so that going back to it needs no load. Knows nothing of what is asked.
 """
 
+import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from pathlib import Path
 
 from msgspec import Struct
 
-from lifeloop.core.candidates import Candidate
 from lifeloop.core.content import Id, short
-from lifeloop.core.errors import LifeloopError, StoreError
-from lifeloop.core.evidence import Release
-from lifeloop.gateway.worker import Worker
+from lifeloop.core.errors import StoreError
+from lifeloop.gateway.lives import Live, Wanted, load_release, report
+from lifeloop.gateway.members import Member, Members, Prepare
+from lifeloop.gateway.remembered import recall, remember
+from lifeloop.gateway.split import Split, split_of, wanted_of
 from lifeloop.models.model import Model
-from lifeloop.store.ledger import Ledger, ReleaseRow
+from lifeloop.store.ledger import Ledger
+from lifeloop.store.rows import Traffic
 from lifeloop.store.vault import Vault
+
+__all__ = ["Arriving", "Live", "Member", "Readiness", "Router"]
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 30.0
 """How long after a release could not be loaded it is tried again, in case the vault was only out of reach."""
-CLOSE_SECONDS = 600.0
-"""How long the calls of a model that is no longer wanted may take before it is left to itself."""
-STOP_SECONDS = 5.0
-"""The same when the gateway stops."""
 
 
-class Member:
-    """A loaded candidate, and how many releases hold it: two may share one model."""
+class Arriving(Struct, frozen=True, omit_defaults=True):
+    """What /readyz says of a release on its way to all traffic."""
 
-    def __init__(self, identifier: Id, candidate: Candidate, model: Model) -> None:
-        self.id = identifier
-        self.name = candidate.name
-        self.labels = candidate.labels
-        self.batch_size = max(1, model.batch_size)
-        self.worker = Worker(model, candidate.name)
-        self.holders = 0
-
-
-class Live:
-    """A loaded release: the released candidate first, then those who answer in its stead."""
-
-    def __init__(self, row: ReleaseRow, release: Release, members: Sequence[Member], skipped: Sequence[str]) -> None:
-        self.id = row.id
-        self.at = row.at
-        self.name = release.name
-        self.seconds = release.timeout_seconds
-        self.members = tuple(members)
-        self.skipped = tuple(skipped)
-        self.users = 0
-        self.retired = False
+    release: str
+    strategy: str
+    share: float
+    loaded: bool
+    """While it is not, the release in production answers everybody."""
 
 
 class Readiness(Struct, frozen=True, omit_defaults=True):
@@ -64,166 +50,217 @@ class Readiness(Struct, frozen=True, omit_defaults=True):
     release: str = ""
     candidate: str = ""
     problem: str = ""
-    """Why the newest release is not the one that serves; the log holds more."""
+    """Which releases could not be loaded; the log holds more."""
     skipped: tuple[str, ...] = ()
     """Fallbacks that could not be loaded."""
+    rollout: Arriving | None = None
+    previous: str = ""
+    """The release that a rollback goes back to at once, since it is still loaded."""
+    ledger_away: bool = False
+    """The ledger cannot be read: what was in production when it was read last goes on serving."""
 
 
 class Router:
-    """Follows one ledger. `take` and `give_back` are for the event loop and return at once."""
+    """Follows one ledger for one event loop: `take`, `take_shadow` and `give_back` are for that loop and wait for
+    nothing; `look` and `close` block and are for threads.
+    """
 
-    def __init__(self, ledger: Ledger, vault: Vault, load: Callable[[Id], Model], poll_seconds: float) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        vault: Vault,
+        load: Callable[[Id], Model],
+        *,
+        warm: bool = True,
+        prepare: Prepare | None = None,
+        memory: Path | None = None,
+    ) -> None:
+        """Must be made on the event loop.
+
+        `warm`: keep the release before loaded. `prepare` gives candidates as they are to be served. `memory` is the
+        file that says what was in production last, for a start without the ledger.
+        """
         self._ledger = ledger
         self._vault = vault
-        self._load = load
-        self._poll_seconds = poll_seconds
+        self._warm = warm
+        self._memory = memory
+        self._loop = asyncio.get_running_loop()
+        self._members = Members(vault, load, prepare)
+        self._split = Split()  # all that the event loop reads; the rest belongs to threads
         self._lock = threading.Lock()
-        self._live: Live | None = None
-        self._members: dict[Id, Member] = {}
-        self._problem = ""
-        self._failed: tuple[Id, float] = ("", 0.0)
+        self._traffic: Traffic | None = None
+        self._lives: dict[Id, Live] = {}
+        self._loading: set[Id] = set()
+        self._failed: dict[Id, tuple[float, str]] = {}
         self._ledger_away = False
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="lifeloop-router", daemon=True)
+        self._closed = False
 
-    def start(self) -> None:
-        """Begin to follow the ledger; the first release is loaded in the background."""
-        self._thread.start()
+    # on the event loop
 
-    def take(self) -> Live | None:
-        """Return the release that serves, to be given back after the request; None while nothing is loaded."""
-        with self._lock:
-            if self._live is not None:
-                self._live.users += 1
-            return self._live
+    def take(self, user_key: str, event: str) -> Live | None:
+        """Return the release that answers a request, to be given back after it; None while nothing is loaded.
+
+        `user_key` says whose request it is; "" for nobody's. The same user, and the same event, meets the same release
+        as long as the split stays.
+        """
+        live = self._split.answering(user_key, event)
+        if live is not None:
+            live.users += 1
+        return live
+
+    def take_shadow(self, event: str) -> Live | None:
+        """Return the release that is to answer a request unseen, to be given back after it; None where none is."""
+        live = self._split.shadowing(event)
+        if live is not None:
+            live.users += 1
+        return live
 
     def give_back(self, live: Live) -> None:
         """End a use of a release; the last use of a retired one lets its models go."""
-        with self._lock:
-            live.users -= 1
-            gone = self._let_go(live)
-        _close(gone, CLOSE_SECONDS)
+        live.users -= 1
+        if live.retired and live.users == 0:
+            self._members.let_go(live.members)
 
     def peek(self) -> Live | None:
-        """Return the release that serves, to look at and not to ask."""
-        return self._live
+        """Return the release in production, to look at and not to ask."""
+        return self._split.production
+
+    def _retire(self, live: Live) -> None:
+        """No further request can take it: those that could ran on this loop before this call."""
+        live.retired = True
+        if live.users == 0:
+            self._members.let_go(live.members)
+
+    # in any thread
+
+    def look(self) -> None:
+        """Ask the ledger who is to answer, change over to what is loaded, and begin to load what is not."""
+        traffic = self._read()
+        if traffic is None:
+            return
+        with self._lock:
+            self._traffic = traffic
+            self._arrange()
+        self._load_next()
+
+    def _read(self) -> Traffic | None:
+        """Return what the ledger says; while it is away what it said last, to this process or to one before it."""
+        try:
+            traffic = self._ledger.traffic()
+        except StoreError as error:
+            if not self._ledger_away:
+                log.warning("the ledger cannot be read, what was in production last goes on serving: %s", error)
+            self._ledger_away = True
+            if self._traffic is None and self._memory is not None:
+                return recall(self._memory)
+            return self._traffic
+        self._ledger_away = False
+        if self._memory is not None and traffic != self._traffic:
+            remember(self._memory, traffic)
+        return traffic
 
     def readiness(self) -> Readiness:
         """Return what /readyz says."""
-        live, problem = self._live, self._problem
+        with self._lock:
+            split, traffic, away = self._split, self._traffic, self._ledger_away
+            problem = "; ".join(why for _, why in self._failed.values())
+            loaded = set(self._lives)
+        live = split.production
         if live is None:
-            return Readiness(ready=False, problem=problem or "no release is loaded yet")
-        return Readiness(True, live.id, live.name, problem, live.skipped)
+            return Readiness(ready=False, problem=problem or "no release is loaded yet", ledger_away=away)
+        rollout = traffic.rollout if traffic is not None else None
+        previous = traffic.previous if traffic is not None else None
+        arriving = None
+        if rollout is not None:
+            arriving = Arriving(rollout.release, rollout.strategy, rollout.share, rollout.release in loaded)
+        back = previous.id if previous is not None and previous.id in loaded and previous.id != live.id else ""
+        return Readiness(True, live.id, live.name, problem, live.skipped, arriving, back, away)
 
     def close(self) -> None:
-        """Stop following and free the models; waits a few seconds for those that still work."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(STOP_SECONDS)
+        """Free the models; waits a few seconds for those that still work. What is loaded later is closed at once."""
         with self._lock:
-            members, self._members = list(self._members.values()), {}
-            self._live = None
-        for thread in _close(members, STOP_SECONDS):
-            thread.join(STOP_SECONDS + 1.0)
+            self._closed = True
+            self._lives.clear()
+            self._split = Split()
+        self._members.close()
 
-    # below: the thread
-
-    def _follow(self) -> None:
-        while True:
+    def _arrange(self) -> None:
+        """Split requests by what is wanted and loaded, and retire what nobody wants. The lock is held."""
+        if self._closed or self._traffic is None:
+            return
+        before, wanted = self._split, wanted_of(self._traffic, warm=self._warm)
+        split = split_of(self._traffic, self._lives, before)
+        if split != before:
+            self._split = split
+            _tell(before, split)
+        kept = {one.release for one in wanted} | ({split.production.id} if split.production else set())
+        for identifier in self._lives.keys() - kept:
+            live = self._lives.pop(identifier)
             try:
-                self._look()
-            except Exception:
-                log.exception("following the ledger failed; trying again")
-            if self._stop.wait(self._poll_seconds):
+                self._loop.call_soon_threadsafe(self._retire, live)
+            except RuntimeError:  # the loop has ended, and all requests with it
+                self._members.let_go(live.members)
+        for identifier in self._failed.keys() - {one.release for one in wanted}:
+            del self._failed[identifier]
+
+    def _load_next(self) -> None:
+        """Begin to load the most urgent of what is wanted and not loaded."""
+        with self._lock:
+            wanted = self._next()
+            if wanted is None:
                 return
+            self._loading.add(wanted.release)
+        threading.Thread(target=self._load, args=(wanted,), name="lifeloop-loading", daemon=True).start()
 
-    def _look(self) -> None:
-        try:
-            row = self._ledger.current_release()
-        except StoreError as error:
-            if not self._ledger_away:
-                log.warning("the ledger cannot be read, the loaded release goes on serving: %s", error)
-            self._ledger_away = True
-            return
-        self._ledger_away = False
-        if row is None or (self._live is not None and row.id == self._live.id):
-            self._problem = ""
-            return
-        failed, at = self._failed
-        if row.id == failed and time.monotonic() - at < RETRY_SECONDS:
-            return
-        try:
-            live = self._load_release(row)
-        except Exception as error:  # a plugin's loader may raise anything
-            self._failed = (row.id, time.monotonic())
-            self._problem = f"release {short(row.id)} ({row.name}) could not be loaded ({type(error).__name__})"
-            _report(error, self._problem)
-            return
-        self._change_to(live)
+    def _next(self) -> Wanted | None:
+        """Return what is to be loaded now. The lock is held.
 
-    def _load_release(self, row: ReleaseRow) -> Live:
-        release = self._vault.get_value(row.id, Release)
-        members = [self._hold(release.candidate)]
-        skipped = []
-        for other in dict.fromkeys(release.fallback):
-            if other == release.candidate:
+        One release at a time, so that memory and cores are not shared by several; but production waits for none.
+        """
+        if self._closed or self._traffic is None:
+            return None
+        for place, wanted in enumerate(wanted_of(self._traffic, warm=self._warm)):
+            if wanted.release in self._lives or self._has_just_failed(wanted.release):
                 continue
-            try:
-                members.append(self._hold(other))
-            except Exception as error:  # one fallback less is better than no release
-                skipped.append(short(other))
-                _report(error, f"fallback {short(other)} could not be loaded and is left out")
-        return Live(row, release, members, skipped)
+            if wanted.release in self._loading or (self._loading and place > 0):
+                return None
+            return wanted
+        return None
 
-    def _hold(self, identifier: Id) -> Member:
-        """Return a candidate loaded, now or for a release before, with one more holder."""
-        with self._lock:
-            known = self._members.get(identifier)
-            if known is not None:
-                known.holders += 1
-                return known
-        member = Member(identifier, self._vault.get_value(identifier, Candidate), self._load(identifier))
-        with self._lock:
-            member.holders = 1
-            self._members[identifier] = member
-        return member
+    def _has_just_failed(self, release: Id) -> bool:
+        failed = self._failed.get(release)
+        return failed is not None and time.monotonic() - failed[0] < RETRY_SECONDS
 
-    def _change_to(self, live: Live) -> None:
-        with self._lock:
-            if self._stop.is_set():  # stopped while loading
-                old: Live | None = live
-            else:
-                old, self._live = self._live, live
-                self._problem = ""
-            gone = []
-            if old is not None:
-                old.retired = True
-                gone = self._let_go(old)
-        _close(gone, CLOSE_SECONDS)
-        log.info("release %s (%s) serves", short(live.id), live.name)
+    def _load(self, wanted: Wanted) -> None:
+        """Load a release and change over to it if it is still wanted. Runs in a thread of its own."""
+        try:
+            live = load_release(self._vault, self._members, wanted)
+        except Exception as error:  # a plugin's loader may raise anything
+            what = f"release {short(wanted.release)}{self._name(wanted.release)} could not be loaded"
+            report(error, what)
+            with self._lock:
+                self._loading.discard(wanted.release)
+                self._failed[wanted.release] = (time.monotonic(), f"{what} ({type(error).__name__})")
+                self._arrange()
+        else:
+            with self._lock:
+                self._loading.discard(wanted.release)
+                self._failed.pop(wanted.release, None)
+                self._lives[wanted.release] = live
+                self._arrange()
+        self._load_next()
 
-    def _let_go(self, live: Live) -> list[Member]:
-        """Return the members that nobody holds any more. The lock is held."""
-        if not live.retired or live.users > 0:
-            return []
-        gone = []
-        for member in live.members:
-            member.holders -= 1
-            if member.holders == 0 and self._members.pop(member.id, None) is not None:  # None: closed with the router
-                gone.append(member)
-        return gone
+    def _name(self, release: Id) -> str:
+        """Return the name of a release's candidate as the ledger has it, in brackets; "" where it has none."""
+        traffic = self._traffic
+        rows = (traffic.production, traffic.previous) if traffic is not None else ()
+        return next((f" ({row.name})" for row in rows if row is not None and row.id == release), "")
 
 
-def _close(members: list[Member], seconds: float) -> list[threading.Thread]:
-    """Close models, each in a thread of its own: one that hangs must not keep the others or a request waiting."""
-    threads = [threading.Thread(target=member.worker.close, args=(seconds,), daemon=True) for member in members]
-    for thread in threads:
-        thread.start()
-    return threads
-
-
-def _report(error: Exception, what: str) -> None:
-    if isinstance(error, LifeloopError):
-        log.warning("%s: %s", what, error)
-    else:
-        log.warning("%s", what, exc_info=error)
+def _tell(before: Split, now: Split) -> None:
+    if now.production is not None and now.production is not before.production:
+        log.info("release %s (%s) serves", short(now.production.id), now.production.name)
+    if now.challenger is not None and (now.challenger, now.share) != (before.challenger, before.share):
+        log.info("release %s (%s) answers %g of all", short(now.challenger.id), now.challenger.name, now.share)
+    if now.shadow is not None and now.shadow is not before.shadow:
+        log.info("release %s (%s) answers unseen", short(now.shadow.id), now.shadow.name)

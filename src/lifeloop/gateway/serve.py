@@ -11,12 +11,11 @@ from typing import Any
 import uvicorn
 
 from lifeloop.core.errors import GatewayError
-from lifeloop.gateway.app import create_app
+from lifeloop.gateway.app import App, create_app
+from lifeloop.gateway.protocol import protocol_of
 from lifeloop.gateway.serving import Serving
 
 log = logging.getLogger(__name__)
-
-ASGIApplication = Callable[[Any, Any, Any], Awaitable[None]]
 
 LOADING_SECONDS = 300.0
 """How long a worker that joins others waits for its models before it takes requests all the same."""
@@ -55,7 +54,8 @@ def make_server(serving: Serving, *, drain_seconds: float = DRAIN_SECONDS, wait_
     config = uvicorn.Config(
         _waiting(app) if wait_for_models else app,
         loop="uvloop",
-        http="httptools",
+        http=protocol_of(serving.settings.load),
+        proxy_headers=False,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -63,7 +63,9 @@ def make_server(serving: Serving, *, drain_seconds: float = DRAIN_SECONDS, wait_
         server_header=False,
         timeout_graceful_shutdown=max(1, round(drain_seconds)),
     )
-    return Server(config)
+    server = Server(config)
+    server.drain = lambda: app.parts.admission.drain()  # noqa: PLW0108 - there are no parts before the start
+    return server
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -100,6 +102,8 @@ class Server(uvicorn.Server):
     announce: Callable[[], None] | None = None
     alive: Callable[[], None] | None = None
     """Called every second from the event loop."""
+    drain: Callable[[], None] | None = None
+    """Called before the requests in flight are waited for."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then announce."""
@@ -115,6 +119,8 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop; uvicorn leaves the application's own ending out when forced, we do not."""
+        if self.drain is not None:
+            self.drain()
         await super().shutdown(sockets=sockets)
         if self.force_exit:
             for task in list(self.server_state.tasks):
@@ -129,7 +135,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _waiting(app: ASGIApplication) -> ASGIApplication:
+def _waiting(app: App) -> Callable[[Any, Any, Any], Awaitable[None]]:
     """Return the application with a start that ends only when its release is loaded, or cannot be."""
 
     async def waiting(scope: Any, receive: Any, send: Any) -> None:
@@ -143,7 +149,7 @@ def _waiting(app: ASGIApplication) -> ASGIApplication:
     return waiting
 
 
-async def _until_loaded(app: Any) -> None:
+async def _until_loaded(app: App) -> None:
     end = time.monotonic() + LOADING_SECONDS
     while time.monotonic() < end:
         readiness = app.parts.router.readiness()

@@ -1,144 +1,239 @@
-"""Streamed answers: tries candidates until one gives a first piece, then passes pieces on as they come.
+"""Streamed answers: once a candidate has given a first piece, passes pieces on as they come, to the end or to a break.
 
 Before the first piece a failure goes to the next candidate, unseen; after it the stream ends with an error, since
 nobody can take back half an answer. For a task whose outputs have a fixed form (a label, JSON) the checked output
-comes in one piece. A client that leaves, or takes nothing for long, stops the model. Every stream becomes an event.
+comes in one piece. A client that leaves, or takes nothing for long, stops the model at once. Every stream becomes an
+event, which is recorded before the client can see the stream's end.
 """
 
 import asyncio
-import time
+import math
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
-from starlette.types import Receive, Scope, Send
+import msgspec
 
-from lifeloop.core.candidates import Answer
-from lifeloop.gateway.answering import Asked, Outcome, accept, answer, fail, in_public, to_event
-from lifeloop.gateway.errors import RequestError, error_body, error_response, not_ready
-from lifeloop.gateway.routing import Live, Member
-from lifeloop.gateway.serving import Parts, headers_of
-from lifeloop.gateway.worker import STALL_SECONDS, Failure, Pieces
+from lifeloop.core.candidates import Answer, Choices
+from lifeloop.gateway.answering import WITHHELD, Asked, Outcome, Withheld, answer_one
+from lifeloop.gateway.client import Client
+from lifeloop.gateway.errors import RequestError, error_body
+from lifeloop.gateway.lives import Live
+from lifeloop.gateway.members import Member
+from lifeloop.gateway.opening import Opened, Piece, open_stream, something
+from lifeloop.gateway.serving import STOPPED, Parts, begin, headers_of, record, unanswered
+from lifeloop.models.model import Unanswered
 from lifeloop.stages.observe import ABANDONED, BROKEN_OFF
 from lifeloop.tasks.task import Task
 
-Frame = Callable[[str | None, Outcome], bytes]
-"""Gives the bytes that go out for a piece of text, or for the end of a whole answer (None)."""
+Frame = Callable[[str | Choices | None, Outcome], bytes]
+"""Gives the bytes that go out for a piece, or for the end of a whole answer (None)."""
+
+CHARS_A_TOKEN = 4
+"""What a stream came to that its client left is estimated by, where its model says nothing of it."""
+LAST_WORD_SECONDS = 0.5
+"""How long a client of a gateway that stops may take to hear of it."""
+_HEAD = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
 
 
 class StreamedAnswer:
-    """An ASGI response that asks, streams and records."""
+    """An ASGI response that asks, streams and records. For one call.
+
+    Raises RequestError where nothing has been sent yet: no release is loaded, nobody answers, the event cannot be
+    recorded. Once something has been sent, failures are told in the stream.
+    """
 
     def __init__(self, parts: Parts, asked: Asked, frame: Frame) -> None:
         self._parts = parts
         self._asked = asked
         self._frame = frame
+        self._outcome = Outcome()
+        self._said: list[str] = []
+        self._recorded = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer until done or until the client leaves, whichever comes first."""
-        answering = asyncio.create_task(self._answer(scope, receive, send))
-        leaving = asyncio.create_task(_until_gone(receive))
+        parts, outcome = self._parts, self._outcome
+        live = begin(parts, self._asked)
+        started = parts.continuity.now()
+        client = Client(receive, send)
         try:
-            await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
+            await self._answer(live, client, started)
+        except asyncio.CancelledError:
+            outcome.ended = outcome.ended or (ABANDONED + client.gone if client.gone else STOPPED)
+            if not client.gone:
+                await self._say_stopped(live, client, started)
+                raise
+            client.forgive()
         finally:
-            leaving.cancel()
-            if not answering.done():
-                answering.cancel()
-        with suppress(asyncio.CancelledError):  # the client is gone, and the event says so
-            await answering
+            client.let_go()
+            with suppress(RequestError):  # what could be told to the client has been, or it is gone
+                self._record(live, started)
+            parts.router.give_back(live)
+        if outcome.member is not None and not outcome.ended:
+            parts.shadows.offer(parts, self._asked, live, outcome)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        live = self._parts.router.take()
-        if live is None:
-            await error_response(not_ready())(scope, receive, send)
-            return
-        outcome, started = Outcome(), time.perf_counter()
-        try:
-            if not await self._stream(live, outcome, send):
-                await error_response(unanswered(live, self._asked, outcome))(scope, receive, send)
-        except (asyncio.CancelledError, TimeoutError) as error:
-            why = "the connection ended" if isinstance(error, asyncio.CancelledError) else "the client took nothing"
-            outcome.ended = ABANDONED + why
-            raise asyncio.CancelledError from None
-        finally:
-            outcome.seconds = time.perf_counter() - started
-            self._parts.recorder.add_event(to_event(live, self._asked, outcome))
-            self._parts.router.give_back(live)
-
-    async def _stream(self, live: Live, outcome: Outcome, send: Send) -> bool:
-        """Stream from the first candidate that gives anything; return False where none does."""
-        task = self._parts.serving.task
-        if _has_form(task, live.members[0]):
-            await answer(task, live, [self._asked.request], [outcome])
-            if outcome.member is None:
-                return False
-            await self._begin(live, outcome, send)
-            await self._pass_on(outcome.output, outcome, send)
-            await _put(send, self._frame(None, outcome), more=False)
-            return True
-        for member in live.members:
+    async def _answer(self, live: Live, client: Client, started: float) -> None:
+        parts, outcome, request = self._parts, self._outcome, self._asked.request
+        if _has_form(parts.serving.task, live.members[0]):
+            await answer_one(parts, live, request, outcome)
+            if outcome.member is not None:
+                await self._pass_whole(live, client, started)
+        elif (opened := await open_stream(parts, live, request, outcome)) is not None:
             try:
-                pieces = member.worker.stream(self._asked.request, live.seconds)
-            except Failure as failure:
-                fail(outcome, member, failure)
-                continue
-            try:
-                if await self._stream_from(live, member, pieces, outcome, send):
-                    return True
+                await self._pass_on(live, opened, client, started)
             finally:
-                pieces.stop()
-        return False
+                await opened.pieces.aclose()
+        if outcome.member is None:
+            self._record(live, started)
+            raise unanswered(live, self._asked, outcome)
 
-    async def _stream_from(self, live: Live, member: Member, pieces: Pieces, outcome: Outcome, send: Send) -> bool:
-        """Pass on one candidate's pieces; return False where it failed before the first."""
-        task = self._parts.serving.task
+    async def _pass_whole(self, live: Live, client: Client, started: float) -> None:
+        """Send an answer that is there and checked as one piece."""
+        outcome = self._outcome
+        piece = _as_choices(outcome.answer) if outcome.answer.choices else outcome.output
+        self._record(live, started)
+        await self._begin(live, client)
+        await client.put(self._frame(piece, outcome) + self._frame(None, outcome), more=False)
+
+    async def _pass_on(self, live: Live, opened: Opened, client: Client, started: float) -> None:
+        """Send a candidate's pieces, the first one included, and its end."""
+        outcome, now = self._outcome, self._parts.continuity.now
+        health, ticket = opened.health, opened.ticket
+        outcome.member = opened.member
+        if isinstance(opened.first, Answer):
+            health.breaker.record(ticket, True, now())
+            self._take_whole(opened)
+            await self._pass_whole(live, client, started)
+            return
         try:
-            item = await _something(pieces)
-        except Failure as failure:
-            fail(outcome, member, failure)
-            return False
-        if isinstance(item, Answer):
-            if not accept(task, outcome, member, item):
-                return False
-            await self._begin(live, outcome, send)
-            await self._pass_on(outcome.output, outcome, send)
-            await _put(send, self._frame(None, outcome), more=False)
-            return True
-        outcome.member = member
-        await self._begin(live, outcome, send)
-        try:
-            while not isinstance(item, Answer):
-                outcome.output += item
-                await self._pass_on(item, outcome, send)
-                item = await _something(pieces)
-            _check(task, member, item, outcome)
-        except Failure as failure:
-            outcome.ended = f"{BROKEN_OFF}{member.name} {failure.why}" + (
-                f": {failure.detail}" if failure.detail else ""
-            )
-            broken = RequestError(500, f"The answer broke off: {member.name} {failure.why}.", code="broken_off")
-            await _put(send, b"data: " + error_body(broken) + b"\n\n", more=False)
+            await self._begin(live, client)
+            last = await self._pass_pieces(opened, client)
+        except Unanswered as failure:
+            health.failed(ticket, failure, now())
+            await self._break_off(live, client, started, failure, "broken_off")
+        except Withheld as withheld:
+            health.breaker.record(ticket, True, now())
+            await self._break_off(live, client, started, Unanswered(WITHHELD, str(withheld)), "content_filter")
+        except BaseException:  # the client left, or the gateway stops: the candidate was well
+            health.breaker.record(ticket, True, now())
+            raise
         else:
-            await _put(send, self._frame(None, outcome), more=False)
-        return True
+            health.breaker.record(ticket, True, now())
+            await self._end(live, client, started, last)
 
-    async def _begin(self, live: Live, outcome: Outcome, send: Send) -> None:
-        headers = {
-            "content-type": "text/event-stream; charset=utf-8",
-            "cache-control": "no-cache",
-            "x-accel-buffering": "no",
-            **headers_of(live, self._asked.event, outcome),
-        }
-        raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": 200, "headers": raw})
+    async def _pass_pieces(self, opened: Opened, client: Client) -> bytes:
+        """Send pieces until the whole answer is there; return what is still to be sent of them.
 
-    async def _pass_on(self, text: str, outcome: Outcome, send: Send) -> None:
-        await _put(send, self._frame(text, outcome), more=True)
+        Raises Unanswered or Withheld where it does not come to that.
+        """
+        frame, outcome, said = self._frame, self._outcome, self._said
+        screen = self._parts.filters.stream(opened.member.id)
+        piece: Piece = opened.first
+        held: list[Choices] = []  # under a screen, which sees texts, all else waits for the end
+        while not isinstance(piece, Answer):
+            text = piece if isinstance(piece, str) else piece.text
+            if screen is None:
+                said.append(text)
+                await client.put(frame(piece, outcome))
+            elif isinstance(piece, Choices):
+                held.append(piece)
+            elif text := screen.feed(text):
+                said.append(text)
+                await client.put(frame(text, outcome))
+            piece = await something(opened.pieces)
+        outcome.answer = piece
+        outcome.usd += piece.usd
+        last = b""
+        if screen is not None:
+            if text := screen.end():
+                said.append(text)
+                last = frame(text, outcome)
+            last += self._held_back(opened.member, held)
+        self._check(opened.member, piece)
+        return last
 
+    def _held_back(self, member: Member, held: list[Choices]) -> bytes:
+        """Return choices that waited for the end. Raises Withheld where they hold what may not go out."""
+        if not held:
+            return b""
+        whole = "".join(choices.raw for choices in held)
+        if why := self._parts.filters.check_output(member.id, whole):
+            raise Withheld(why)
+        self._said.extend(choices.text for choices in held)
+        return b"".join(self._frame(choices, self._outcome) for choices in held)
 
-def unanswered(live: Live, asked: Asked, outcome: Outcome) -> RequestError:
-    """Return the error of a request that nobody answered."""
-    headers = headers_of(live, asked.event, outcome) | {"retry-after": "1"}
-    return RequestError(503, in_public(outcome), code="no_answer", headers=headers)
+    def _check(self, member: Member, answer: Answer) -> None:
+        """Hold what was streamed against the task's contract. Raises Unanswered."""
+        if answer.error:
+            raise Unanswered("failed", answer.error)
+        said = "".join(self._said)
+        if answer.choices and not said.strip():
+            return
+        try:
+            self._parts.serving.task.parse(said, member.labels)
+        except ValueError as error:
+            raise Unanswered("broke the task's contract", str(error), status=200) from None
+
+    def _take_whole(self, opened: Opened) -> None:
+        outcome, answer = self._outcome, opened.first
+        assert isinstance(answer, Answer)
+        outcome.answer, outcome.prediction = answer, opened.prediction
+        outcome.usd += answer.usd
+        outcome.output = opened.prediction if isinstance(opened.prediction, str) else answer.output
+
+    async def _begin(self, live: Live, client: Client) -> None:
+        event = self._asked.event
+        await client.begin([*_HEAD, (b"x-request-id", event.encode()), *headers_of(live, event, self._outcome)])
+
+    async def _end(self, live: Live, client: Client, started: float, last: bytes) -> None:
+        """Record a whole answer, then send its end."""
+        try:
+            self._record(live, started)
+        except RequestError as error:
+            await client.put(_error_chunk(error), more=False)
+        else:
+            await client.put(last + self._frame(None, self._outcome), more=False)
+
+    async def _break_off(self, live: Live, client: Client, started: float, failure: Unanswered, code: str) -> None:
+        """Record an answer that broke in the middle, then say so in the stream."""
+        name = self._outcome.member.name if self._outcome.member else ""
+        detail = f": {failure.detail}" if failure.detail else ""
+        self._outcome.ended = f"{BROKEN_OFF}{name} {failure.why}{detail}"
+        error = RequestError(500, f"The answer broke off: {name} {failure.why}.", code=code)
+        try:
+            self._record(live, started)
+        except RequestError as other:
+            error = other
+        await client.put(_error_chunk(error), more=False)
+
+    async def _say_stopped(self, live: Live, client: Client, started: float) -> None:
+        """Tell a client in the middle of its stream that the gateway stops, if it takes that at once."""
+        if not client.begun or self._recorded:
+            return
+        with suppress(RequestError):
+            self._record(live, started)
+        error = RequestError(503, "The answer broke off: the gateway stopped.", code="stopping")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORD_SECONDS):
+                await client.put(_error_chunk(error), more=False)
+
+    def _record(self, live: Live, started: float) -> None:
+        """Write the event, once, with what is known of the answer until now. Raises RequestError."""
+        if self._recorded:
+            return
+        self._recorded = True
+        outcome = self._outcome
+        outcome.seconds = self._parts.continuity.now() - started
+        outcome.output = outcome.output or "".join(self._said)
+        if outcome.ended and outcome.member is not None and not outcome.answer.tokens_out:
+            outcome.answer = _so_far(outcome.member, self._asked, outcome.output)
+            outcome.usd += outcome.answer.usd
+        record(self._parts, live, self._asked, outcome)
 
 
 def _has_form(task: Task, member: Member) -> bool:
@@ -146,34 +241,25 @@ def _has_form(task: Task, member: Member) -> bool:
     return bool(contract.choices or contract.schema)
 
 
-async def _something(pieces: Pieces) -> str | Answer:
-    """Return the next piece that is not empty, or the whole answer. Raises Failure."""
-    while True:
-        item = await pieces.next()
-        if item is None:
-            raise Failure("failed", "ended without its answer")
-        if item:
-            return item
+def _so_far(member: Member, asked: Asked, output: str) -> Answer:
+    """Return what a stream that did not come to its end cost: as its model says, or estimated by the length."""
+    if (so_far := getattr(member.model, "so_far", None)) is not None:
+        said: Answer = so_far(asked.request, output)
+        return said
+    read = math.ceil(len(asked.input) / CHARS_A_TOKEN)
+    return Answer(output=output, tokens_in=read, tokens_out=math.ceil(len(output) / CHARS_A_TOKEN))
 
 
-def _check(task: Task, member: Member, said: Answer, outcome: Outcome) -> None:
-    """Hold what was streamed against the task's contract. Raises Failure."""
-    outcome.answer = said
-    outcome.usd += said.usd
-    if said.error:
-        raise Failure("failed", said.error)
-    try:
-        task.parse(outcome.output, member.labels)
-    except ValueError as error:
-        raise Failure("broke the task's contract", str(error)) from None
+def _as_choices(answer: Answer) -> Choices:
+    """Return the choices of a whole answer as a stream has them: `delta` for `message`."""
+    choices = []
+    for choice in msgspec.json.decode(answer.choices):
+        message = dict(choice.pop("message", None) or {})
+        if calls := message.get("tool_calls"):
+            message["tool_calls"] = [{"index": place, **call} for place, call in enumerate(calls)]
+        choices.append({**choice, "delta": message})
+    return Choices(raw=msgspec.json.encode(choices).decode(), text=answer.output)
 
 
-async def _put(send: Send, data: bytes, *, more: bool) -> None:
-    """Send bytes. Raises TimeoutError where the client does not take them."""
-    async with asyncio.timeout(STALL_SECONDS):
-        await send({"type": "http.response.body", "body": data, "more_body": more})
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+def _error_chunk(error: RequestError) -> bytes:
+    return b"data: " + error_body(error) + b"\n\n"

@@ -1,60 +1,79 @@
 """POST /v1/tasks/PROJECT: a text, many texts or a conversation in, the task's own answer out."""
 
-import secrets
 from typing import Any
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
 
 from lifeloop.gateway.answering import Asked, Outcome, in_public
-from lifeloop.gateway.errors import REQUEST_ID, RequestError
+from lifeloop.gateway.conversations import conversation
+from lifeloop.gateway.errors import RequestError
+from lifeloop.gateway.http import Call, Headers, Reply, answer_headers, event_of
+from lifeloop.gateway.options import FREE_TASKS, check_options
 from lifeloop.gateway.routing import Live
-from lifeloop.gateway.serving import Parts, ask_messages, ask_text, headers_of, parts_of, serve_all
-from lifeloop.gateway.streaming import unanswered
-from lifeloop.gateway.wire import TaskCall, columns_each, conversation, read
+from lifeloop.gateway.serving import Parts, ask_messages, ask_text, serve_many, serve_one, unanswered
+from lifeloop.gateway.wire import TaskBody, read
+from lifeloop.gateway.wire_replies import NoAnswer, TaskAnswer, TaskAnswers
 
 _ANSWER_KEYS = {"classify": "label", "extract": "entities"}
 """Task to the key under which its answer stands; "output" for all others."""
 
+_encode = msgspec.json.Encoder().encode
 
-async def call_task(request: Request) -> Response:
+
+async def call_task(call: Call) -> Reply:
     """Answer a call of the project's task."""
-    parts = parts_of(request)
-    project = request.path_params["project"]
-    if project != parts.serving.project:
+    parts = call.parts
+    if call.path != parts.serving.project:
         raise RequestError(404, "There is no project of this name here.", param="project", code="unknown_project")
-    body = await read(request, TaskCall)
+    body = await read(call, TaskBody)
     given = [key for key in ("text", "texts", "messages") if getattr(body, key) is not None]
     if len(given) != 1:
         message = "Give one of `text`, `texts` and `messages`" + ("." if not given else ", not several.")
         raise RequestError(400, message, param=given[1] if given else "text", code="invalid_value")
-    event: str = request.scope[REQUEST_ID]
+    sender = {"user_key": call.user_key(body.user), "api_key": call.api_key}
     if body.texts is not None:
-        return await _answer_many(parts, event, body.texts, columns_each(body, len(body.texts)))
-    (columns,) = columns_each(body, 1)
+        return await _answer_many(call, body.texts, _columns_each(body, len(body.texts)), sender)
+    (columns,) = _columns_each(body, 1)
     if body.messages is not None:
-        asked = ask_messages(parts, event, conversation(body.messages), columns=columns)
+        task = parts.serving.task.name
+        messages = conversation(body.messages, whole=task in FREE_TASKS)
+        asked = ask_messages(parts, call.id, messages, columns=columns, **sender)
+        check_options(task, parts.router.peek(), asked.request)
     else:
-        asked = ask_text(parts, event, _not_blank(body.text or "", "text"), columns)
-    live, (outcome,) = await serve_all(parts, [asked])
+        asked = ask_text(parts, call.id, _not_blank(body.text or "", "text"), columns, **sender)
+    live, outcome = await serve_one(parts, asked)
     if outcome.member is None:
         raise unanswered(live, asked, outcome)
-    return _json(_answer(parts, live, asked, outcome), headers_of(live, asked.event, outcome))
+    headers = answer_headers(asked.event, outcome.member.name, live.id)
+    return Reply(_encode(_answer(parts, live, asked, outcome)), 200, headers)
 
 
-async def _answer_many(parts: Parts, request_id: str, texts: list[str], columns: list[dict[str, str]]) -> Response:
+async def _answer_many(call: Call, texts: list[str], columns: list[dict[str, str]], sender: dict[str, Any]) -> Reply:
     """Answer each text as an event of its own; those that nobody answered stand in the list with their error."""
-    events = [request_id, *(secrets.token_hex(16) for _ in texts[1:])]
+    parts = call.parts
     asked = [
-        ask_text(parts, event, _not_blank(text, f"texts[{place}]"), known)
-        for place, (event, text, known) in enumerate(zip(events, texts, columns, strict=True))
+        ask_text(parts, event_of(call, place), _not_blank(text, f"texts[{place}]"), known, **sender)
+        for place, (text, known) in enumerate(zip(texts, columns, strict=True))
     ]
-    live, outcomes = await serve_all(parts, asked)
+    live, outcomes = await serve_many(parts, asked)
     if all(outcome.member is None for outcome in outcomes):
         raise unanswered(live, asked[0], outcomes[0])
     answers = [_answer(parts, live, one, outcome) for one, outcome in zip(asked, outcomes, strict=True)]
-    return _json({"answers": answers}, {"x-lifeloop-release": live.id})
+    headers: Headers = [(b"x-lifeloop-release", live.id.encode())]
+    return Reply(_encode(TaskAnswers(answers)), 200, headers)
+
+
+def _columns_each(body: TaskBody, n_texts: int) -> list[dict[str, str]]:
+    """Return what is known of each of a call's texts. Raises RequestError where there is not one for each."""
+    if not isinstance(body.columns, list):
+        return [body.columns or {}] * n_texts
+    if body.texts is None:
+        message = "`columns` is a list, which goes with `texts`; give an object."
+        raise RequestError(400, message, param="columns", code="invalid_value")
+    if len(body.columns) != n_texts:
+        message = f"`columns` has {len(body.columns)} entries for {n_texts} texts."
+        raise RequestError(400, message, param="columns", code="invalid_value")
+    return body.columns
 
 
 def _not_blank(text: str, param: str) -> str:
@@ -63,18 +82,15 @@ def _not_blank(text: str, param: str) -> str:
     return text
 
 
-def _answer(parts: Parts, live: Live, asked: Asked, outcome: Outcome) -> dict[str, Any]:
+def _answer(parts: Parts, live: Live, asked: Asked, outcome: Outcome) -> TaskAnswer:
     if outcome.member is None:
-        return {"error": {"message": in_public(outcome), "code": "no_answer"}, "event": asked.event}
+        return TaskAnswer(asked.event, error=NoAnswer(in_public(outcome)))
     key = _ANSWER_KEYS.get(parts.serving.task.name, "output")
-    return {
-        key: outcome.prediction if key == "entities" else outcome.output,
-        "confidence": outcome.answer.confidence,
-        "event": asked.event,
-        "candidate": outcome.member.name,
-        "release": live.id,
-    }
-
-
-def _json(value: Any, headers: dict[str, str]) -> Response:
-    return Response(msgspec.json.encode(value), 200, headers, "application/json")
+    found: dict[str, Any] = {key: outcome.prediction if key == "entities" else outcome.output}
+    return TaskAnswer(
+        asked.event,
+        confidence=outcome.answer.confidence,
+        candidate=outcome.member.name,
+        release=live.id,
+        **found,
+    )

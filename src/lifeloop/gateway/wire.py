@@ -1,44 +1,50 @@
 """What requests look like on the wire, and how a body becomes one of them or one clear error.
 
-Unknown keys are let through, since clients send many; wrong types and missing keys are not. Knows nothing of who
-answers.
+Unknown keys are let through, since clients send many; wrong types and missing keys are not. These types are also what
+the OpenAPI page describes. Knows nothing of who answers.
 """
 
 import re
-from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
-from starlette.requests import ClientDisconnect, Request
 
-from lifeloop.core.candidates import Message
 from lifeloop.gateway.errors import RequestError
+from lifeloop.gateway.http import Call
 
 T = TypeVar("T", bound=Struct)
 
-MAX_BODY = 8 * 1024 * 1024
-"""Bytes of a request's body."""
 MAX_TEXTS = 1000
 """Texts in one request."""
 
-_MaxTokens = Annotated[int, Meta(ge=1, le=1_000_000)]
-_Columns = Annotated[dict[str, Annotated[str, Meta(max_length=10_000)]], Meta(max_length=100)]
-_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+MaxTokens = Annotated[int, Meta(ge=1, le=1_000_000)]
+Columns = Annotated[dict[str, Annotated[str, Meta(max_length=10_000)]], Meta(max_length=100)]
+User = Annotated[str, Meta(max_length=1000)]
+Stop = str | Annotated[list[str], Meta(max_length=16)]
 
 
-class Part(Struct, frozen=True):
-    """A piece of a message's content."""
+class Part(Struct, frozen=True, omit_defaults=True):
+    """A piece of a message's content: a text, or what only candidates that pass it on can read."""
 
     type: str
     text: str | None = None
+    image_url: dict[str, Any] | str | None = None
+    input_audio: dict[str, Any] | None = None
+    file: dict[str, Any] | None = None
+    refusal: str | None = None
 
 
-class Turn(Struct, frozen=True):
+class Turn(Struct, frozen=True, omit_defaults=True):
     """A message as clients send it."""
 
     role: str
     content: str | list[Part] | None = None
+    name: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+    function_call: dict[str, Any] | None = None
 
 
 class StreamOptions(Struct, frozen=True):
@@ -47,34 +53,77 @@ class StreamOptions(Struct, frozen=True):
     include_usage: bool | None = None
 
 
-class Completion(Struct, frozen=True):
+class ChatBody(Struct, frozen=True):
     """The body of POST /v1/chat/completions. Sampling settings are let through unread: the candidate has its own."""
 
     model: str
     messages: list[Turn]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    max_tokens: _MaxTokens | None = None
-    max_completion_tokens: _MaxTokens | None = None
+    max_tokens: MaxTokens | None = None
+    max_completion_tokens: MaxTokens | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    stop: Stop | None = None
+    seed: int | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    functions: list[dict[str, Any]] | None = None
+    function_call: str | dict[str, Any] | None = None
+    response_format: dict[str, Any] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    metadata: dict[str, str] | None = None
+    user: User | None = None
+    """Whose request it is: the same user meets the same release of an experiment."""
+    safety_identifier: User | None = None
+    """The same, by OpenAI's newer name."""
+
+
+class TextBody(Struct, frozen=True):
+    """The body of POST /v1/completions: one prompt, or several that are answered each."""
+
+    model: str
+    prompt: str | Annotated[list[str], Meta(min_length=1, max_length=MAX_TEXTS)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: MaxTokens | None = None
     n: int | None = None
-    tools: list[msgspec.Raw] | None = None
-    functions: list[msgspec.Raw] | None = None
+    best_of: int | None = None
+    echo: bool | None = None
+    suffix: str | None = None
+    logprobs: int | None = None
+    stop: Stop | None = None
+    seed: int | None = None
+    user: User | None = None
 
 
-class TaskCall(Struct, frozen=True):
+class EmbeddingsBody(Struct, frozen=True):
+    """The body of POST /v1/embeddings."""
+
+    model: str
+    input: str | Annotated[list[str], Meta(min_length=1, max_length=2048)]
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: int | None = None
+    user: User | None = None
+
+
+class TaskBody(Struct, frozen=True):
     """The body of POST /v1/tasks/PROJECT: one of the first three, and what else is known of it."""
 
     text: str | None = None
     texts: Annotated[list[str], Meta(min_length=1, max_length=MAX_TEXTS)] | None = None
     messages: list[Turn] | None = None
-    columns: _Columns | Annotated[list[_Columns], Meta(max_length=MAX_TEXTS)] | None = None
+    columns: Columns | Annotated[list[Columns], Meta(max_length=MAX_TEXTS)] | None = None
     """By column of data.slices; for `texts` one for all or a list of one each. One that is not given is unknown."""
+    user: User | None = None
 
 
-class FeedbackCall(Struct, frozen=True):
+class FeedbackBody(Struct, frozen=True):
     """The body of POST /v1/feedback."""
 
     event: str
+    """The id of an event, or of a completion."""
     rating: Annotated[float, Meta(ge=-1.0, le=1.0)] | None = None
     label: str | None = None
     correction: str | None = None
@@ -83,11 +132,11 @@ class FeedbackCall(Struct, frozen=True):
     better_than: str | None = None
 
 
-async def read(request: Request, kind: type[T]) -> T:
+async def read(call: Call, kind: type[T]) -> T:
     """Return the body of a request as `kind`. Raises RequestError that says what is wrong with it."""
-    body = await _body(request)
+    body = await call.body()
     try:
-        return msgspec.json.decode(body, type=kind)
+        return decoder(kind).decode(body)  # type: ignore[no-any-return]
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at ")
         param = path.strip("`").removeprefix("$").removeprefix(".") or _missing(what)
@@ -101,74 +150,12 @@ async def read(request: Request, kind: type[T]) -> T:
         raise RequestError(400, "The body is nested too deeply.", code="invalid_json") from None
 
 
-async def _body(request: Request) -> bytes:
-    """Return the body; stop reading, whatever its headers say, once it is too large."""
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > MAX_BODY:
-        raise _too_large()
-    pieces: list[bytes] = []
-    size = 0
-    try:
-        async for piece in request.stream():
-            size += len(piece)
-            if size > MAX_BODY:
-                raise _too_large()
-            pieces.append(piece)
-    except ClientDisconnect:
-        raise RequestError(400, "The connection closed before the body was complete.") from None
-    return b"".join(pieces)
-
-
-def _too_large() -> RequestError:
-    return RequestError(413, f"The body is larger than {MAX_BODY // 1024**2} MB.", code="body_too_large")
+@cache
+def decoder(kind: type[T]) -> "msgspec.json.Decoder[T]":
+    """Return the decoder of a body, made once."""
+    return msgspec.json.Decoder(kind)
 
 
 def _missing(what: str) -> str:
     found = re.search(r"missing required field `([^`]*)`", what)
     return found[1] if found else ""
-
-
-def columns_each(body: TaskCall, n_texts: int) -> list[dict[str, str]]:
-    """Return what is known of each of a call's texts. Raises RequestError where there is not one for each."""
-    if not isinstance(body.columns, list):
-        return [body.columns or {}] * n_texts
-    if body.texts is None:
-        message = "`columns` is a list, which goes with `texts`; give an object."
-        raise RequestError(400, message, param="columns", code="invalid_value")
-    if len(body.columns) != n_texts:
-        message = f"`columns` has {len(body.columns)} entries for {n_texts} texts."
-        raise RequestError(400, message, param="columns", code="invalid_value")
-    return body.columns
-
-
-def conversation(turns: Sequence[Turn]) -> tuple[Message, ...]:
-    """Return messages as candidates take them. Raises RequestError where there is no text to answer."""
-    if not turns:
-        raise RequestError(400, "`messages` is empty.", param="messages", code="empty_messages")
-    messages = tuple(_message(turn, f"messages[{place}]") for place, turn in enumerate(turns))
-    if not any(message.role == "user" for message in messages):
-        raise RequestError(400, "`messages` holds no message of the user.", param="messages", code="invalid_value")
-    if not last_of_user(messages).strip():
-        raise RequestError(400, "The last message of the user is empty.", param="messages", code="empty_messages")
-    return messages
-
-
-def last_of_user(messages: Sequence[Message]) -> str:
-    """Return the text of the user's last message."""
-    return next(message.content for message in reversed(messages) if message.role == "user")
-
-
-def _message(turn: Turn, place: str) -> Message:
-    role = _ROLES.get(turn.role)
-    if role is None:
-        known = ", ".join(_ROLES)
-        raise RequestError(400, f"The role at `{place}.role` is not one of: {known}.", param=f"{place}.role")
-    if isinstance(turn.content, str):
-        return Message(role=role, content=turn.content)
-    texts = []
-    for index, part in enumerate(turn.content or ()):
-        if part.type != "text" or part.text is None:
-            param = f"{place}.content[{index}]"
-            raise RequestError(400, f"`{param}` is no text; this endpoint takes text alone.", param=param)
-        texts.append(part.text)
-    return Message(role=role, content="\n".join(texts))

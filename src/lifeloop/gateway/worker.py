@@ -10,44 +10,15 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from lifeloop.core.candidates import Answer, Request
-from lifeloop.models.model import Model
+from lifeloop.gateway.calls import Call, NotAsked, as_unanswered, tell
+from lifeloop.gateway.pieces import Pieces
+from lifeloop.models.model import Model, Unanswered
 
 log = logging.getLogger(__name__)
-
-PIECES_AHEAD = 64
-"""How many pieces of a stream may wait for the client."""
-STALL_SECONDS = 30.0
-"""How long a client may take nothing of its stream before the model is freed."""
-
-
-class Failure(Exception):
-    """A model that did not answer: `why` in words for anybody, `detail` for the event alone."""
-
-    def __init__(self, why: str, detail: str = "") -> None:
-        super().__init__(why, detail)
-        self.why = why
-        self.detail = detail
-
-
-class _Call:
-    """Work for a thread, and since when the thread has shown no sign of life."""
-
-    __slots__ = ("given_up", "limit", "outcome", "pieces", "requests", "since")
-
-    def __init__(self, requests: Sequence[Request], limit: float) -> None:
-        self.requests = requests
-        self.limit = limit
-        self.outcome: asyncio.Future[list[Answer] | BaseException] | None = None
-        self.pieces: Pieces | None = None  # where they go, if the one request is to be streamed
-        self.since = 0.0
-        self.given_up = False
-
-    def stuck(self, now: float) -> bool:
-        return now - self.since > self.limit
 
 
 class Worker:
@@ -62,32 +33,32 @@ class Worker:
         self.name = name
         self._batch_size = max(1, model.batch_size)
         self._changed = threading.Condition()
-        self._waiting: deque[_Call] = deque()
-        self._running: set[_Call] = set()
+        self._waiting: deque[Call] = deque()
+        self._running: set[Call] = set()
         self._threads = 0
         self._idle = 0
         self._waking = 0  # threads that were called and have not taken anything yet
         self._closed = False
 
     async def answer(self, requests: Sequence[Request], seconds: float) -> list[Answer]:
-        """Return the model's answers, one a request. Raises Failure, also when `seconds` have passed."""
-        call = _Call(requests, seconds)
+        """Return the model's answers, one a request. Raises Unanswered, also when `seconds` have passed."""
+        call = Call(requests, seconds)
         call.outcome = asyncio.get_running_loop().create_future()
         self._submit(call)
         try:
             async with asyncio.timeout(seconds):
                 said = await call.outcome
         except TimeoutError:
-            raise Failure("timed out", f"after {seconds:g} s") from None
+            raise Unanswered("timed out", f"after {seconds:g} s", passing=False) from None
         finally:
             call.given_up = True
         if isinstance(said, BaseException):
-            raise Failure("failed", f"{type(said).__name__}: {said}")
+            raise as_unanswered(said)
         return said
 
-    def stream(self, request: Request, seconds: float) -> "Pieces":
-        """Return the pieces of an answer as they come. Raises Failure where no thread is to be had."""
-        call = _Call([request], seconds)
+    def stream(self, request: Request, seconds: float) -> Pieces:
+        """Return the pieces of an answer as they come. Raises Unanswered where no thread is to be had."""
+        call = Call([request], seconds)
         call.pieces = Pieces(call, asyncio.get_running_loop())
         self._submit(call)
         return call.pieces
@@ -106,11 +77,11 @@ class Worker:
         except Exception:
             log.exception("%s could not be closed", self.name)
 
-    def _submit(self, call: _Call) -> None:
+    def _submit(self, call: Call) -> None:
         with self._changed:
             now = time.monotonic()
             if len(self._running) >= self.model.concurrency and all(other.stuck(now) for other in self._running):
-                raise Failure("is busy", "every thread is held by a call that was given up")
+                raise NotAsked("is busy", "every thread is held by a call that was given up", passing=False)
             self._waiting.append(call)
             self._wake()
 
@@ -146,7 +117,7 @@ class Worker:
             self._threads -= 1
             self._changed.notify_all()
 
-    def _next(self) -> list[_Call]:
+    def _next(self) -> list[Call]:
         """Wait for calls and return one, or several to be answered together; none when closed."""
         with self._changed:
             while True:
@@ -162,8 +133,8 @@ class Worker:
                 self._idle -= 1
                 self._waking = max(0, self._waking - 1)
 
-    def _take(self) -> list[_Call]:
-        taken: list[_Call] = []
+    def _take(self) -> list[Call]:
+        taken: list[Call] = []
         room = self._batch_size
         while self._waiting:
             call = self._waiting[0]
@@ -179,7 +150,7 @@ class Worker:
             room -= len(call.requests)
         return taken
 
-    def _answer(self, calls: Sequence[_Call]) -> None:
+    def _answer(self, calls: Sequence[Call]) -> None:
         requests = [request for call in calls for request in call.requests]
         try:
             said = self.model.answer(requests)
@@ -200,70 +171,6 @@ class Worker:
         _tell_outcomes(shares)
 
 
-class _End:
-    """The last thing in a stream's queue: why it ended, or None where the model was done."""
-
-    def __init__(self, error: BaseException | None) -> None:
-        self.error = error
-
-
-class Pieces:
-    """A stream on its way from a model's thread to the event loop, a bounded number of pieces ahead."""
-
-    def __init__(self, call: _Call, loop: asyncio.AbstractEventLoop) -> None:
-        self._call = call
-        self._loop = loop
-        self._queue: asyncio.Queue[str | Answer | _End] = asyncio.Queue()
-        self._room = threading.Semaphore(PIECES_AHEAD)
-
-    async def next(self) -> str | Answer | None:
-        """Return the next piece, the whole answer, or None at the end. Raises Failure, also after a long silence."""
-        try:
-            async with asyncio.timeout(self._call.limit):
-                item = await self._queue.get()
-        except TimeoutError:
-            raise Failure("timed out", f"silent for {self._call.limit:g} s") from None
-        self._room.release()
-        if not isinstance(item, _End):
-            return item
-        if item.error is not None:
-            raise Failure("failed", f"{type(item.error).__name__}: {item.error}")
-        return None
-
-    def stop(self) -> None:
-        """Make the thread close the model's iterator as soon as it gives another piece."""
-        self._call.given_up = True
-        self._room.release()
-
-    def fill(self, model: Model) -> None:
-        """Run the model's iterator to its end, or until nobody wants more. Called in the model's thread."""
-        iterator: Any = None
-        error: BaseException | None = None
-        try:
-            iterator = model.stream(self._call.requests[0])
-            for item in iterator:
-                self._call.since = time.monotonic()
-                if not self._give(item):
-                    break
-        except BaseException as raised:  # whatever a model raises, its thread lives on
-            error = raised
-        finally:
-            if close := getattr(iterator, "close", None):
-                try:
-                    close()
-                except Exception:
-                    log.exception("a stream could not be closed")
-        _tell(self._loop, lambda: self._queue.put_nowait(_End(error)))
-
-    def _give(self, item: str | Answer) -> bool:
-        if not self._room.acquire(timeout=STALL_SECONDS):
-            raise TimeoutError(f"the client took nothing for {STALL_SECONDS:g} s")
-        if self._call.given_up:
-            return False
-        _tell(self._loop, lambda: self._queue.put_nowait(item))
-        return True
-
-
 def _tell_outcomes(outcomes: Sequence[tuple[Any, object]]) -> None:
     """Hand what a model said to those who asked, who may have given up: one step of the loop for all of them."""
 
@@ -272,11 +179,4 @@ def _tell_outcomes(outcomes: Sequence[tuple[Any, object]]) -> None:
             if not outcome.done():
                 outcome.set_result(said)
 
-    _tell(outcomes[0][0].get_loop(), settle)
-
-
-def _tell(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
-    try:
-        loop.call_soon_threadsafe(callback)
-    except RuntimeError:
-        log.debug("an answer came after the gateway had stopped")
+    tell(outcomes[0][0].get_loop(), settle)

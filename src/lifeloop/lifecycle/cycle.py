@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from lifeloop.core.brief import what_cycles_rest_on
 from lifeloop.core.content import Id, content_id
 from lifeloop.core.data import Dataset
 from lifeloop.core.errors import StoreError
@@ -24,6 +25,7 @@ from lifeloop.lifecycle.experiment import experiment
 from lifeloop.lifecycle.gate import judge_challenger, release_challenger, verdict_row
 from lifeloop.lifecycle.preferences import preferences_fingerprint, trusted_preferences
 from lifeloop.lifecycle.refined import reading_of, refined_dataset
+from lifeloop.lifecycle.releasing import Begun, overtaken
 from lifeloop.lifecycle.runner import Done, Runner, Tell
 from lifeloop.lifecycle.surroundings import settings_files
 from lifeloop.lifecycle.teaching import wants_preferences
@@ -52,9 +54,11 @@ class CycleResult(Struct, frozen=True):
     verdict: Verdict
     leaderboard: Leaderboard
     released: Id
-    """The release made by this cycle, or ""."""
+    """The release made by this cycle where it is in production, or ""."""
     fresh: bool
     """Whether anything was run, or all of it was known."""
+    begun: Begun | None = None
+    """What became of a verdict that promotes."""
 
 
 def run_cycle(project: Project, tell: Tell, clock: Callable[[], float], *, learn_now: bool = False) -> CycleResult:
@@ -73,14 +77,15 @@ def run_cycle(project: Project, tell: Tell, clock: Callable[[], float], *, learn
         leaderboard, candidates = experiment(project, runner, dataset, expected.value, preferences)
         verdict = judge_challenger(project, runner, dataset, leaderboard, candidates)
         ledger.add_verdict(verdict_row(verdict, clock))
-        released = release_challenger(project, runner, verdict, leaderboard, clock)
+        begun = release_challenger(project, runner, verdict, leaderboard, clock)
         return CycleResult(
             cycle=row.number,
             verdict_id=verdict.id,
             verdict=verdict.value,
             leaderboard=leaderboard.value,
-            released=released,
+            released=begun.release if begun and begun.state == "released" else "",
             fresh=verdict.fresh,
+            begun=begun,
         )
 
 
@@ -147,7 +152,7 @@ def planned(project: Project, runner: Runner, dataset: Done[Dataset]) -> Done[Pl
         "cycle",
         version="/".join([plan.VERSION, *(make.version_of(table) for table in brief.candidates.values())]),
         inputs={"dataset": dataset.id},
-        section=msgspec.to_builtins(brief),
+        section=what_cycles_rest_on(brief),
         kind=Plan,
         work=lambda progress: plan.plan(brief, training_data.profile(runner.vault, dataset.id), calibrate()),
     )
@@ -170,8 +175,8 @@ def _cycle(project: Project, ledger: Ledger, vault: Vault, clock: Callable[[], f
     until = _feedback_until(project, ledger, known, learn_now=learn_now) if finished else known
     named = [settings_files(project, name) for name in project.brief.candidates]
     beside = [found for found in (preferences_fingerprint(project), corpora.fingerprint(project), *named) if found]
-    inputs = content_id([msgspec.to_builtins(project.brief), source.prompts, source.source, until, *beside])
-    if last is not None and last.inputs == inputs:
+    inputs = content_id([what_cycles_rest_on(project.brief), source.prompts, source.source, until, *beside])
+    if last is not None and last.inputs == inputs and not overtaken(ledger, vault, last.number):
         return last
     row = CycleRow(
         number=last.number + 1 if last else 1,

@@ -4,6 +4,7 @@ A candidate that fails, or that the budget does not hold, is a line of the leade
 the run. In which rounds they are tried is `racing`'s.
 """
 
+import math
 import shutil
 from typing import Any
 
@@ -324,9 +325,13 @@ def _log(project: Project, name: str, error: BaseException) -> None:
 
 
 def champion_of(runner: Runner) -> Release | None:
-    """Return the release that was in production when this cycle began, or None."""
+    """Return the release that was in production when this cycle began, or None.
+
+    A rollout may end, and a release be taken back, while the cycle runs: its verdict is on what it began with.
+    """
+    began = next((row.at for row in runner.ledger.cycles() if row.number == runner.cycle), math.inf)
     for row in reversed(runner.ledger.releases()):
         found = runner.vault.get_value(row.id, Release)
-        if found.cycle < runner.cycle:
+        if found.cycle < runner.cycle and row.at <= began:
             return found
     return None

@@ -15,6 +15,7 @@ from lifeloop.core.training_record import Check
 from lifeloop.engine import trial
 from lifeloop.lifecycle.experiment import allowance, champion_of, trial_order, try_candidate
 from lifeloop.lifecycle.guarantees import guarantees, last_members
+from lifeloop.lifecycle.releasing import Begun, begin
 from lifeloop.lifecycle.runner import Done, Runner
 from lifeloop.lifecycle.surroundings import comparison_order, metrics_for
 from lifeloop.lifecycle.upbringing import record_of
@@ -172,20 +173,13 @@ def release_challenger(
     verdict: Done[Verdict],
     board: Done[Leaderboard],
     clock: Callable[[], float],
-) -> Id:
-    """Put the challenger in production if the verdict promotes it, once. Returns the release's id, or ""."""
+) -> Begun | None:
+    """Begin the challenger's release, once, by the brief's strategy. Returns None where the verdict promotes nobody."""
     if verdict.value.decision != "promote":
-        return ""
-    before = champion_of(runner)
-    made = release.release(
-        verdict.value, board.value, project.brief.release, replaces=content_id(before) if before else ""
-    )
-    identifier = runner.vault.put_value(made)
-    if all(row.id != identifier for row in runner.ledger.releases()):
-        runner.ledger.add_release(
-            id=identifier, verdict=made.verdict, candidate=made.candidate, name=made.name, at=clock()
-        )
-    return identifier
+        return None
+    before, section = champion_of(runner), project.brief.release
+    made = release.release(verdict.value, board.value, section, replaces=content_id(before) if before else "")
+    return begin(runner.ledger, runner.vault, verdict.value, made, section, clock)
 
 
 def verdict_row(verdict: Done[Verdict], clock: Callable[[], float]) -> VerdictRow:

@@ -14,13 +14,12 @@ from lifeloop.core.errors import GateError
 from lifeloop.core.evidence import Leaderboard, Release, Verdict
 from lifeloop.lifecycle.cycle import only_run
 from lifeloop.lifecycle.gate import row_of
+from lifeloop.lifecycle.persons import said
+from lifeloop.lifecycle.releasing import told
 from lifeloop.project import Project
 from lifeloop.stages.release import release
 from lifeloop.store.ledger import Ledger, VerdictRow
 from lifeloop.store.vault import Vault
-
-LONGEST_NAME = 255
-"""What the ledger holds of a name."""
 
 
 class Overridden(Struct, frozen=True):
@@ -36,9 +35,7 @@ def override(project: Project, *, reason: str, by: str, verdict: str, clock: Cal
 
     Raises GateError where there is no reason or name, no such verdict, or nothing to override.
     """
-    reason, by = _said(reason, "--reason", "why it goes to production all the same"), _said(by, "--by", "your name")
-    if len(by) > LONGEST_NAME:
-        raise GateError(f"a name of {len(by)} characters", where="--by", fix=f"at most {LONGEST_NAME} fit the ledger")
+    reason, by = said(reason, "--reason", "why it goes to production all the same"), said(by, "--by", "your name")
     with contextlib.closing(project.open_ledger()) as ledger, only_run(project.state):
         vault = project.open_vault()
         row = _to_override(ledger, vault, verdict)
@@ -64,21 +61,13 @@ def override(project: Project, *, reason: str, by: str, verdict: str, clock: Cal
 _WORDS = {"reject": "rejection", "undecided": "open verdict"}
 
 
-def _said(text: str, where: str, what: str) -> str:
-    """Return a text in one line. Raises GateError where there is none, or one that cannot be kept."""
-    line = " ".join(text.split())
-    if not line:
-        raise GateError("an override needs a reason and a name, and this one is empty", where=where, fix=f"say {what}")
-    try:
-        line.encode()
-    except UnicodeEncodeError:
-        raise GateError(
-            "this is not UTF-8 text", where=where, fix="write it anew in this terminal's encoding"
-        ) from None
-    return line
-
-
 def _to_override(ledger: Ledger, vault: Vault, prefix: str) -> VerdictRow:
+    if running := ledger.traffic().rollout:
+        raise GateError(
+            f"the rollout of release {short(running.release)} is running ({told(running)})",
+            where=ledger.name,
+            fix="`lifeloop rollback` ends it; then override",
+        )
     rows = ledger.verdicts()
     found = [row for row in rows if row.id.startswith(prefix)] if prefix else rows[-1:]
     if not found:

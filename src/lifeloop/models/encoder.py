@@ -64,6 +64,14 @@ class Encoder:
         vectors = self._encoder.recall([request.text for request in requests])
         return linear.softmax(vectors @ self._weights.T + self._bias)
 
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """Return one unit vector a text, without the head. Any thread may ask, also while others are answered."""
+        return self._encoder.encode(texts).tolist() if texts else []
+
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """Return how many tokens the texts are read as."""
+        return sum(map(len, self._encoder.tokens(texts))) if texts else 0
+
     def stream(self, request: Request) -> Iterator[str | Answer]:
         """Yield the label, then the answer."""
         return whole(self, request)

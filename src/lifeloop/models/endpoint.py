@@ -46,7 +46,7 @@ class Endpoint:
 
     def __init__(self, url: str, key: str, timeout: float, retries: int, concurrency: int) -> None:
         self._url, self._proxy = checked_url(url), checked_proxy(url)
-        self._headers = {"Content-Type": "application/json"} | _authorization(key)
+        self._headers = {"Content-Type": "application/json"} | authorization(key)
         self._timeout = timeout
         self._retries = retries
         self._concurrency = concurrency
@@ -250,7 +250,8 @@ def checked_proxy(url: str) -> str | None:
     return proxy
 
 
-def _authorization(key: str) -> dict[str, str]:
+def authorization(key: str) -> dict[str, str]:
+    """Return the header that carries a key, or none for "". Raises ModelError where no header can hold it."""
     if not key.isascii() or not key.isprintable():
         raise ModelError("the key holds characters that no key has", fix="copy it anew, without quotes or line ends")
     return {"Authorization": f"Bearer {key}"} if key else {}

@@ -1,4 +1,4 @@
-"""A thin face of xllamacpp's in-process server: tokens, next-token probabilities, chat whole and streamed.
+"""A thin face of xllamacpp's in-process server: tokens, next-token probabilities, chat whole and in chunks.
 
 Turns its error objects into ModelError. The server also listens on a random local port, which is how it offers
 tokenising and templating; a random key keeps other users of the machine out.
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
 
 from lifeloop.core.candidates import Answer, Message
 from lifeloop.core.errors import ModelError
@@ -19,9 +18,15 @@ from lifeloop.models import turn_tokens
 
 
 class LlamaServer:
-    """One loaded GGUF file with one slot."""
+    """One loaded GGUF file. With one slot the same work in the same order gives the same numbers.
 
-    def __init__(self, path: Path, context: int, threads: int, where: str) -> None:
+    Several slots have `context` tokens each and are worked on together (continuous batching), which rounds otherwise.
+    `adapters` are LoRA files as GGUF, loaded and out of force until a request names them by place.
+    """
+
+    def __init__(
+        self, path: Path, context: int, threads: int, where: str, *, slots: int = 1, adapters: Sequence[Path] = ()
+    ) -> None:
         try:
             import xllamacpp
         except ModuleNotFoundError:
@@ -29,8 +34,8 @@ class LlamaServer:
         key = secrets.token_urlsafe(24)
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
-        params.n_ctx = context
-        params.n_parallel = 1  # one slot: the same batches each time, hence the same numbers
+        params.n_ctx = context * slots
+        params.n_parallel = slots
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
         params.cache_ram_mib = 0  # the default cache grows to gigabytes and makes reruns differ
         params.fit_params = False
@@ -38,12 +43,14 @@ class LlamaServer:
         params.ui = False
         params.endpoint_slots = False
         params.api_keys = [key]
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 0.0) for adapter in adapters]
         try:
             self._server: Any = xllamacpp.Server(params)
         except RuntimeError as error:
-            raise ModelError(
-                f"llama.cpp cannot load {path.name}", where=where, fix="the file may be cut short: fetch it again"
-            ) from error
+            fix = "the file may be cut short: fetch it again"
+            if adapters:
+                fix += "; or an adapter does not fit the model"
+            raise ModelError(f"llama.cpp cannot load {path.name}", where=where, fix=fix) from error
         self._http = httpx.Client(
             base_url=self._server.listening_address,
             headers={"Authorization": f"Bearer {key}"},
@@ -65,7 +72,7 @@ class LlamaServer:
 
     def template(self, messages: Sequence[Message]) -> str:
         """Return messages in the model's own chat template, up to where its turn begins."""
-        body = {"messages": [msgspec.structs.asdict(message) for message in messages]}
+        body = {"messages": [{"role": message.role, "content": message.content} for message in messages]}
         return str(self._post("/apply-template", body)["prompt"])
 
     def prime(self, head: Sequence[int]) -> None:
@@ -103,7 +110,7 @@ class LlamaServer:
 
     def chat(self, body: dict[str, Any]) -> Answer:
         """Return the answer to a chat request."""
-        reply = _checked(self._server.handle_chat_completions(body))
+        reply = self.reply(body)
         usage = reply["usage"]
         return Answer(
             output=reply["choices"][0]["message"]["content"] or "",
@@ -111,16 +118,19 @@ class LlamaServer:
             tokens_out=usage["completion_tokens"],
         )
 
+    def reply(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return llama.cpp's own reply to a chat request, in OpenAI's form. Raises ModelError."""
+        try:
+            return _checked(self._server.handle_chat_completions(body))
+        except (ValueError, RuntimeError) as error:  # what it finds wrong before it begins
+            raise ModelError(str(error)) from error
+
     def chat_stream(self, body: dict[str, Any], send: Callable[[str], None], stop: threading.Event) -> Answer:
         """Send the pieces of a chat answer as they come and return the whole. Ends early when `stop` is set."""
         pieces: list[str] = []
         usage: dict[str, int] = {}
-        failure: list[str] = []
 
-        def receive(chunk: dict[str, Any]) -> bool:  # true stops llama.cpp; an exception here would be swallowed
-            if "error" in chunk:
-                failure.append(str(chunk["error"].get("message", chunk["error"])))
-                return True
+        def receive(chunk: dict[str, Any]) -> bool:
             usage.update(chunk.get("usage") or {})
             for choice in chunk.get("choices", ()):
                 if text := choice.get("delta", {}).get("content"):
@@ -128,19 +138,32 @@ class LlamaServer:
                     send(text)
             return stop.is_set()
 
-        asked = body | {"stream": True, "stream_options": {"include_usage": True}}
-        try:
-            reply = self._server.handle_chat_completions(asked, receive)
-            if isinstance(reply, dict):
-                _checked(reply)
-        except Exception as error:  # whoever reads the stream waits for its end, whatever happens
-            failure.append(error.what if isinstance(error, ModelError) else f"{type(error).__name__}: {error}")
+        failure = self.chunks(body, receive)
         return Answer(
             output="".join(pieces),
             tokens_in=usage.get("prompt_tokens", 0),
             tokens_out=usage.get("completion_tokens", len(pieces)),
-            error="; ".join(failure),
+            error=failure,
         )
+
+    def chunks(self, body: dict[str, Any], receive: Callable[[dict[str, Any]], bool]) -> str:
+        """Give `receive` each chunk of a chat answer until it returns true; return why the answer failed, or ""."""
+        failure: list[str] = []
+
+        def take(chunk: dict[str, Any]) -> bool:  # true stops llama.cpp; an exception here would be swallowed
+            if "error" in chunk:
+                failure.append(str(chunk["error"].get("message", chunk["error"])))
+                return True
+            return receive(chunk)
+
+        asked = body | {"stream": True, "stream_options": {"include_usage": True}}
+        try:
+            reply = self._server.handle_chat_completions(asked, take)
+            if isinstance(reply, dict):
+                _checked(reply)
+        except Exception as error:  # whoever reads the stream waits for its end, whatever happens
+            failure.append(error.what if isinstance(error, ModelError) else f"{type(error).__name__}: {error}")
+        return "; ".join(failure)
 
     def close(self) -> None:
         """Free the model; its destructor ends the server's threads."""

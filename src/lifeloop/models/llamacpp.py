@@ -6,6 +6,7 @@ Knows prompts and tokens. What the shots are and how the scores are calibrated w
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -47,6 +48,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """0: one less than the machine's cores, which shares the machine better than all of them."""
     max_tokens: int = 0
     """0: as the task asks."""
+    adapters: dict[str, str] = {}
+    """LoRA files as GGUF by name, for requests that ask for one while serving; trials use none."""
 
 
 class Learned(Struct, frozen=True):
@@ -62,7 +65,9 @@ class LlamaCpp:
     batch_size = 1
     concurrency = 1
 
-    def __init__(self, candidate: Candidate, learned: Learned, server: LlamaServer, lock: threading.Lock) -> None:
+    def __init__(
+        self, candidate: Candidate, learned: Learned, server: LlamaServer, lock: AbstractContextManager[Any]
+    ) -> None:
         self._settings = msgspec.convert(candidate.settings, Settings)
         self._prompt = candidate.prompt or prompting.PLAIN
         self._contract: Contract = plugins.get("tasks", candidate.task).contract(candidate.labels)
@@ -199,11 +204,16 @@ class LlamaCppKind:
 
     def load(self, candidate: Candidate, folder: Path | None, members: Sequence[Model]) -> Model:
         """Return the model in this process."""
-        settings = msgspec.convert(candidate.settings, Settings)
-        where = f"candidates.{candidate.name}.model"
-        threads = settings.threads or max(1, (os.cpu_count() or 2) - 1)
-        server = LlamaServer(_weights(settings, folder, where), settings.context, threads, where)
-        return LlamaCpp(candidate, learned_in(folder), server, threading.Lock())
+        return LlamaCpp(candidate, learned_in(folder), open_server(candidate, folder), threading.Lock())
+
+    def load_to_serve(self, candidate: Candidate, folder: Path | None, members: Sequence[Model], slots: int) -> Model:
+        """Return the model for as many requests at once."""
+        from lifeloop.models.llamacpp_serving import ServingLlamaCpp
+
+        adapters = msgspec.convert(candidate.settings, Settings).adapters
+        files = [find_gguf(file, f"candidates.{candidate.name}.adapters.{name}") for name, file in adapters.items()]
+        server = open_server(candidate, folder, slots=slots, adapters=files)
+        return ServingLlamaCpp(candidate, learned_in(folder), server, slots)
 
     def estimate(self, settings: Settings, profile: Profile, machine: Machine) -> Estimate:
         """Return the weights' size, and the time to read an input: two operations a parameter and token.
@@ -229,9 +239,20 @@ class LlamaCppKind:
         )
 
 
+def open_server(
+    candidate: Candidate, folder: Path | None, *, slots: int = 1, adapters: Sequence[Path] = ()
+) -> LlamaServer:
+    """Return the weights of a candidate, loaded: those that training made, or else the setting's. Raises ModelError."""
+    settings = msgspec.convert(candidate.settings, Settings)
+    where = f"candidates.{candidate.name}.model"
+    threads = settings.threads or max(1, (os.cpu_count() or 2) - 1)
+    weights = _weights(settings, folder, where)
+    return LlamaServer(weights, settings.context, threads, where, slots=slots, adapters=adapters)
+
+
 def _chat_body(turns: Sequence[Message], max_tokens: int, schema: dict[str, Any] | None) -> dict[str, Any]:
     body: dict[str, Any] = {
-        "messages": [msgspec.structs.asdict(message) for message in turns],
+        "messages": [{"role": turn.role, "content": turn.content} for turn in turns],
         "max_tokens": max_tokens,
         "temperature": 0.0,
         "seed": 1,

@@ -1,5 +1,9 @@
 """From a candidate's id to a model that answers, members first."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
 from lifeloop import plugins
 from lifeloop.core.candidates import Candidate
 from lifeloop.core.content import Id
@@ -7,10 +11,34 @@ from lifeloop.models.model import Model, ModelKind
 from lifeloop.store.vault import Vault
 
 
+@runtime_checkable
+class LoadsToServe(Protocol):
+    """What a kind may offer besides: a form of its models for many requests at once, where a trial wants them alone."""
+
+    def load_to_serve(self, candidate: Candidate, folder: Path | None, members: Sequence[Model], slots: int) -> Model:
+        """Return the candidate ready to work on `slots` requests together. Raises ModelError."""
+
+
 def load_candidate(vault: Vault, identifier: Id) -> Model:
     """Return the model of a candidate in the vault. Raises ModelError or StoreError."""
+    candidate, kind, folder = _found(vault, identifier)
+    members = [load_candidate(vault, member) for member in candidate.members]
+    return kind.load(candidate, folder, members)
+
+
+def load_to_serve(vault: Vault, identifier: Id, slots: int) -> Model:
+    """Return the same for a process that serves, where `slots` requests are worked on together if the kind can.
+
+    Answers are those of `load_candidate` up to the last digits of a confidence: what is batched is rounded otherwise.
+    """
+    candidate, kind, folder = _found(vault, identifier)
+    members = [load_to_serve(vault, member, slots) for member in candidate.members]
+    if isinstance(kind, LoadsToServe):
+        return kind.load_to_serve(candidate, folder, members, slots)
+    return kind.load(candidate, folder, members)
+
+
+def _found(vault: Vault, identifier: Id) -> tuple[Candidate, ModelKind, Path | None]:
     candidate = vault.get_value(identifier, Candidate)
     kind: ModelKind = plugins.get("models", candidate.kind, where=f"candidate {candidate.name}")
-    members = [load_candidate(vault, member) for member in candidate.members]
-    folder = vault.folder(candidate.files) if candidate.files else None
-    return kind.load(candidate, folder, members)
+    return candidate, kind, vault.folder(candidate.files) if candidate.files else None

@@ -91,6 +91,14 @@ class OnnxEncoder:
         vectors = self._vectors.encode([request.text for request in requests])
         return linear.softmax(vectors @ self._weights.T + self._bias)
 
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """Return one unit vector a text, without the head. Any thread may ask, also while others are answered."""
+        return self._vectors.encode(texts).tolist() if texts else []
+
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """Return how many tokens the texts are read as."""
+        return sum(len(self._vectors.tokens(text)) for text in texts)
+
     def stream(self, request: Request) -> Iterator[str | Answer]:
         """Yield the label, then the answer."""
         return whole(self, request)

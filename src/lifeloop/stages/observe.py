@@ -8,17 +8,13 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from lifeloop.core.events import Event, ProductionSummary
+from lifeloop.core.events import ABANDONED, BROKEN_OFF, Event, ProductionSummary
 from lifeloop.store.ledger import FeedbackRow
+
+__all__ = ["ABANDONED", "BROKEN_OFF", "by_fallback", "failed", "observe"]
 
 VERSION = "1"
 """Changed by hand when the same events would give another summary."""
-
-BROKEN_OFF = "broken off: "
-"""How the error of an event begins whose candidate failed in the middle of a streamed answer."""
-ABANDONED = "abandoned: "
-"""How the error of an event begins whose client left before the answer was whole; no fault of the candidate."""
-
 
 def observe(
     events: Sequence[Event],

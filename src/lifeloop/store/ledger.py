@@ -19,9 +19,22 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from lifeloop.core.content import Id
 from lifeloop.core.errors import StoreError
 from lifeloop.core.events import Event, Feedback
-from lifeloop.store import chain, schema
+from lifeloop.store import chain, schema, traffic
 from lifeloop.store.migrate import migrate
-from lifeloop.store.rows import ChainedRow, CycleRow, FeedbackRow, ReleaseRow, RunRow, VerdictRow
+from lifeloop.store.rows import (
+    ChainedRow,
+    CycleRow,
+    FeedbackRow,
+    JudgedRow,
+    KeyRow,
+    ReleaseRow,
+    RolloutRow,
+    RunRow,
+    ServedRow,
+    ShadowRow,
+    Traffic,
+    VerdictRow,
+)
 
 __all__ = [
     "BUSY_SECONDS",
@@ -136,6 +149,53 @@ class Ledger:
         rows = self._select(query)
         return ReleaseRow(**rows[0]) if rows else None
 
+    # rollouts
+
+    def traffic(self) -> Traffic:
+        """Return what is in production, what was before it, and the running rollout."""
+        with self._transaction() as connection:
+            return traffic.read_traffic(connection)
+
+    def rollouts(self) -> list[RolloutRow]:
+        """Return what became of all rollouts, oldest first; the last row is how things stand."""
+        with self._transaction() as connection:
+            return traffic.rollouts(connection)
+
+    def add_rollout_step(self, row: RolloutRow, release: ReleaseRow | None = None) -> bool:
+        """Record how a rollout goes on, with the release that this puts in production, in one transaction.
+
+        Both claim the number after the last that the caller has seen. Returns False, and records nothing, where
+        somebody else was faster: of several processes that decide at once exactly one is heard.
+        """
+        try:
+            with self._engine.begin() as connection:
+                traffic.claim(connection, row, release)
+        except (traffic.Taken, IntegrityError):
+            return False
+        except (DBAPIError, OSError) as error:
+            raise explain(error, self.name) from error
+        return True
+
+    def numbers_before(self, at: float) -> tuple[int, int]:
+        """Return the sequence numbers of events and of feedback after which those of a time and later are found."""
+        with self._transaction() as connection:
+            return traffic.before(connection, at)
+
+    def served_by(self, sides: tuple[Id, Id], *, since: float, after: int, limit: int) -> list[ServedRow]:
+        """Return what two releases served since a time, in the order it came here, after a sequence number."""
+        with self._transaction() as connection:
+            return list(traffic.served(connection, sides, since, after, limit))
+
+    def judged_of(self, sides: tuple[Id, Id], *, since: float, after: int, limit: int) -> list[JudgedRow]:
+        """Return feedback on what two releases served since a time, in the order it came, after a sequence number."""
+        with self._transaction() as connection:
+            return list(traffic.judged(connection, sides, since, after, limit))
+
+    def shadows_of(self, release: Id, *, since: float, after: int, limit: int) -> list[ShadowRow]:
+        """Return what a release answered unseen since a time, beside what was shown, after a sequence number."""
+        with self._transaction() as connection:
+            return list(traffic.shadowed(connection, release, since, after, limit))
+
     # events and feedback
 
     def add_served(self, events: Sequence[Event], feedback: Sequence[Feedback]) -> None:
@@ -192,6 +252,41 @@ class Ledger:
             event.pop("sequence")
             found.append(FeedbackRow(sequence=sequence, feedback=Feedback(**row), event=Event(**event)))
         return found
+
+    # API keys
+
+    def add_key(self, row: KeyRow) -> bool:
+        """Record what becomes of an API key, under the row's own number; return False where that number is taken.
+
+        Whoever adds one has read `key_rows` and numbers on from there, so that nobody changes a key unseen by another.
+        """
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(sa.insert(schema.api_keys).values(msgspec.structs.asdict(row)))
+        except IntegrityError:
+            return False
+        except (DBAPIError, OSError) as error:
+            raise explain(error, self.name) from error
+        return True
+
+    def key_rows(self, after: int = 0) -> list[KeyRow]:
+        """Return what became of API keys, oldest first, with sequence > `after`."""
+        keys = schema.api_keys
+        rows = self._select(sa.select(keys).where(keys.c.sequence > after).order_by(keys.c.sequence))
+        return [KeyRow(**row) for row in rows]
+
+    def last_event(self) -> int:
+        """Return the sequence number of the newest event, or 0."""
+        return int(self._select(sa.select(sa.func.max(schema.events.c.sequence).label("n")))[0]["n"] or 0)
+
+    def spending(self, keys: Collection[str], since: float, after: int, until: int) -> dict[str, float]:
+        """Return what answers to API keys cost in USD, by key: of events from `since` (seconds since the epoch, UTC) on
+        with `after` < sequence <= `until`."""
+        e = schema.events.c
+        query = sa.select(e.api_key, sa.func.sum(e.usd).label("usd")).group_by(e.api_key)
+        of_these = e.api_key.in_(sorted(keys))
+        query = query.where(of_these, e.at >= since, e.sequence > after, e.sequence <= until)
+        return {row["api_key"]: float(row["usd"]) for row in self._select(query)}
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:

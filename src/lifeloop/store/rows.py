@@ -3,6 +3,8 @@
 Knows nothing of databases; `ledger` writes and reads them.
 """
 
+from typing import NamedTuple
+
 from msgspec import Struct
 
 from lifeloop.core.content import Id
@@ -88,6 +90,59 @@ class RolloutRow(Struct, frozen=True):
     by: str
     """Who decided; "" where the figures did."""
     at: float
+
+
+class Traffic(Struct, frozen=True):
+    """How traffic is split now."""
+
+    production: ReleaseRow | None
+    previous: ReleaseRow | None
+    """What production would go back to; None where there is nothing."""
+    rollout: RolloutRow | None
+    """The running rollout; None while there is none."""
+
+
+class ServedRow(NamedTuple):
+    """What a rollout counts of one event that somebody was shown."""
+
+    sequence: int
+    at: float
+    release: Id
+    failed: bool
+    """Its candidate gave no whole answer: another stood in, or nobody did."""
+    seconds: float
+    usd: float
+    user_key: str
+
+
+class JudgedRow(NamedTuple):
+    """What a rollout counts of one feedback."""
+
+    sequence: int
+    event: str
+    at: float
+    """When the event was served."""
+    release: Id
+    user_key: str
+    rating: float | None
+    label: str | None
+    output: str
+
+
+class ShadowRow(NamedTuple):
+    """An answer that nobody saw beside the one that was shown instead."""
+
+    sequence: int
+    at: float
+    output: str
+    shown: str
+    failed: bool
+    shown_failed: bool
+    seconds: float
+    shown_seconds: float
+    usd: float
+    shown_usd: float
+    user_key: str
 
 
 class KeyRow(Struct, frozen=True):

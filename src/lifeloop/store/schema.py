@@ -85,6 +85,12 @@ events = Table(
     Column("api_key", String(32), nullable=False, server_default=text("''"), comment="id of the API key that asked"),
 )
 Index("events_at", events.c.at)
+Index(  # of shadows alone, which are few and asked for by themselves
+    "events_shadow_of",
+    events.c.shadow_of,
+    sqlite_where=events.c.shadow_of != "",
+    postgresql_where=events.c.shadow_of != "",
+)
 
 feedback = Table(
     "feedback",

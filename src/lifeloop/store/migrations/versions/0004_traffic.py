@@ -20,6 +20,8 @@ def upgrade() -> None:
             "events", sa.Column(name, sa.String(size), nullable=False, server_default=sa.text("''"), comment=comment)
         )
     op.create_index("events_at", "events", ["at"])
+    shadows = sa.text("shadow_of != ''")
+    op.create_index("events_shadow_of", "events", ["shadow_of"], sqlite_where=shadows, postgresql_where=shadows)
     op.create_table(
         "rollouts",
         sa.Column(

@@ -1,0 +1,78 @@
+"""POST /v1/embeddings: vectors of texts, from the first candidate of the release that has any to give.
+
+They are no answers to the project's task: no event is written, and no rollout assigns them.
+"""
+
+import asyncio
+import base64
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from lifeloop.gateway.completions import check_model
+from lifeloop.gateway.errors import RequestError, not_ready
+from lifeloop.gateway.http import Call, Reply, answer_headers
+from lifeloop.gateway.routing import Live, Member
+from lifeloop.gateway.wire import EmbeddingsBody, read
+from lifeloop.gateway.wire_replies import Embedding as One
+from lifeloop.gateway.wire_replies import EmbeddingsReply, EmbeddingsUsage
+
+
+async def embed(call: Call) -> Reply:
+    """Return one vector a text."""
+    parts = call.parts
+    body = await read(call, EmbeddingsBody)
+    if body.dimensions is not None:
+        message = "`dimensions` is not supported: vectors have the length that the encoder gives."
+        raise RequestError(400, message, param="dimensions", code="unsupported_parameter")
+    check_model(parts, body.model)
+    texts = [body.input] if isinstance(body.input, str) else body.input
+    if any(not text for text in texts):
+        raise RequestError(400, "`input` holds an empty text.", param="input", code="invalid_value")
+    live = parts.router.peek()
+    if live is None:
+        raise not_ready()
+    member = _embedder(live)
+    vectors = await _vectors(member, texts, live.seconds)
+    tokens = _tokens(member, texts)
+    if call.key is not None:
+        parts.limits.spend(call.key.id, tokens, 0.0)
+    data = [One(place, _coded(vector, body.encoding_format)) for place, vector in enumerate(vectors)]
+    reply = EmbeddingsReply(data, member.name, EmbeddingsUsage(tokens, tokens))
+    return Reply(msgspec.json.encode(reply), 200, answer_headers(call.id, member.name, live.id)[1:])
+
+
+def _embedder(live: Live) -> Member:
+    for member in live.members:
+        if hasattr(member.model, "embed_in_loop") or hasattr(member.model, "embed"):
+            return member
+    message = "No candidate of the release gives embeddings; an encoder does."
+    raise RequestError(400, message, param="model", code="unsupported_model")
+
+
+async def _vectors(member: Member, texts: Sequence[str], seconds: float) -> list[list[float]]:
+    """Return the vectors. Raises RequestError where the candidate does not give them in time."""
+    model = member.model
+    try:
+        if hasattr(model, "embed_in_loop"):
+            found: list[list[float]] = await model.embed_in_loop(texts, seconds)
+            return found
+        async with asyncio.timeout(seconds * max(1, len(texts) // member.batch_size)):
+            return await asyncio.to_thread(model.embed, texts)
+    except Exception as error:  # whatever a model raises, its request alone fails
+        why = "timed out" if isinstance(error, TimeoutError) else getattr(error, "why", "failed")
+        message = f"No candidate could answer: {member.name} {why}."
+        raise RequestError(503, message, code="no_answer", headers={"retry-after": "1"}) from error
+
+
+def _tokens(member: Member, texts: Sequence[str]) -> int:
+    """Return how many tokens the texts are, where the model counts them, else 0."""
+    count = getattr(member.model, "count_tokens", None)
+    return int(count(texts)) if count is not None else 0
+
+
+def _coded(vector: Sequence[float], encoding: str | None) -> list[float] | str:
+    if encoding == "base64":
+        return base64.b64encode(np.asarray(vector, dtype="<f4").tobytes()).decode()
+    return list(vector)

@@ -1,0 +1,156 @@
+"""The brief's filters at work: on requests before anybody is asked, on answers before they go out, whole or in pieces.
+
+Knows which system prompts each released candidate answers under, once `learn` has read them. What the filters look for
+is theirs to know (`lifeloop.filters`).
+"""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from lifeloop import plugins
+from lifeloop.core.candidates import Candidate, Message
+from lifeloop.core.content import Id
+from lifeloop.core.errors import BriefError, LifeloopError
+from lifeloop.core.gateway_brief import Protection
+from lifeloop.filters.canary import Canary
+from lifeloop.filters.filter import About, Filter
+from lifeloop.gateway.answering import Asked, Withheld
+from lifeloop.gateway.errors import RequestError
+from lifeloop.models.canary import reads_prompt
+from lifeloop.models.prompting import PLAIN, render_system
+from lifeloop.store.vault import Vault
+
+PAST = 200
+"""Characters that went out already and are still shown to a stream's filters: where a word or a row began."""
+
+
+class Named(Struct, frozen=True):
+    """A filter under its name in the brief."""
+
+    name: str
+    filter: Filter
+
+
+class Filters:
+    """The filters of one gateway."""
+
+    def __init__(self, protection: Protection, canary: str = "") -> None:
+        """`canary` is the word that system prompts hold, or "". Raises BriefError where a filter is none."""
+        self._input = named_filters(protection.input_filters, "input")
+        self._output = named_filters(protection.output_filters, "output")
+        self._canary = canary
+        if canary:
+            self._output = (*self._output, Named("canary", Canary()))
+        self._about: dict[Id, About] = {}
+        self._unknown = About(canary=canary)
+
+    def learn(self, vault: Vault, identifier: Id) -> None:
+        """Read under which system prompts a candidate answers, its members' included. Blocks; call it on loading.
+
+        Raises StoreError where the candidate cannot be read.
+        """
+        if self._output:
+            systems = dict.fromkeys(_systems(vault, identifier))
+            self._about[identifier] = About(tuple(systems), self._canary)
+
+    def check_input(self, asked: Asked) -> None:
+        """Raise RequestError where a filter refuses what is asked."""
+        if not self._input:
+            return
+        request = asked.request
+        texts = _texts(request.messages) if request.messages else [request.text]
+        for named in self._input:
+            for text in texts:
+                if why := named.filter.check(text, self._unknown, True):
+                    message = f"The filter `{named.name}` refuses the request: {why}."
+                    raise RequestError(400, message, code="content_filter")
+
+    def check_output(self, candidate_id: Id, output: str) -> str:
+        """Return why an answer is withheld, or "" where it may go out."""
+        if not self._output:
+            return ""
+        return _check(self._output, output, self._about.get(candidate_id, self._unknown), True)
+
+    def stream(self, candidate_id: Id) -> "Screen | None":
+        """Return what a stream's pieces go through, or None where they may go out as they come."""
+        if not self._output:
+            return None
+        return Screen(self._output, self._about.get(candidate_id, self._unknown))
+
+
+class Screen:
+    """Lets a stream's text out as far as no filter may still object to it, and holds the rest back."""
+
+    def __init__(self, filters: Sequence[Named], about: About) -> None:
+        self._filters = filters
+        self._about = about
+        self._past = ""
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        """Take a piece; return what may go out now, perhaps nothing. Raises Withheld."""
+        past = self._past
+        whole = past + self._held + text
+        if why := _check(self._filters, whole, self._about, False):
+            raise Withheld(why)
+        out = max(min(named.filter.open(whole, self._about) for named in self._filters), len(past))
+        self._held = whole[out:]
+        self._past = _tail(whole[:out])
+        return whole[len(past) : out]
+
+    def end(self) -> str:
+        """Return what was held back, now that nothing follows. Raises Withheld."""
+        if why := _check(self._filters, self._past + self._held, self._about, True):
+            raise Withheld(why)
+        held, self._held = self._held, ""
+        return held
+
+
+def named_filters(names: Sequence[str], what: str) -> tuple[Named, ...]:
+    """Return the filters of a list of the brief: NAME or NAME:ARGUMENT. Raises BriefError.
+
+    `what` is "input" or "output".
+    """
+    where = f"gateway.protection.{what}_filters"
+    found = []
+    for text in names:
+        name, _, argument = text.partition(":")
+        made: Filter = plugins.get("filters", name, where=where)(argument)
+        if what not in made.what:
+            other = " and ".join(sorted(made.what))
+            raise BriefError(f"the filter {name!r} does not look at {what}s", where=where, fix=f"it looks at {other}s")
+        found.append(Named(name, made))
+    return tuple(found)
+
+
+def _check(filters: Sequence[Named], text: str, about: About, whole: bool) -> str:
+    for named in filters:
+        if why := named.filter.check(text, about, whole):
+            return f"{why} (filter {named.name})"
+    return ""
+
+
+def _texts(messages: Sequence[Message]) -> list[str]:
+    return [text for message in messages for text in (message.content, message.extra) if text]
+
+
+def _tail(text: str) -> str:
+    """Return the last words of a text: a cut word could be taken for something else."""
+    if len(text) <= PAST:
+        return text
+    tail = text[-PAST:]
+    return tail[next((place for place, letter in enumerate(tail) if letter.isspace()), 0) :]
+
+
+def _systems(vault: Vault, identifier: Id) -> list[str]:
+    """Return the system prompts of a candidate and its members, as they are sent but for the canary."""
+    candidate = vault.get_value(identifier, Candidate)
+    found = [system for member in candidate.members for system in _systems(vault, member)]
+    if reads_prompt(candidate):
+        contract = plugins.get("tasks", candidate.task).contract(candidate.labels)
+        try:
+            found.append(render_system(candidate.prompt or PLAIN, contract))
+        except LifeloopError:  # then it never answers
+            return found
+    return found

@@ -1,0 +1,188 @@
+"""The API keys in memory: tells whose key a request brings and whether it may do what it asks.
+
+`refresh`, called in the background every moment, reads what changed in the ledger and in the declared keys; `find`, on
+the path of every request, touches neither. While the ledger cannot be read the keys read last go on working. Knows
+nothing of limits.
+"""
+
+import hmac
+import logging
+from collections.abc import Callable, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from lifeloop.core.errors import LifeloopError, StoreError
+from lifeloop.core.keys import Key, KeyLimits, hash_secret, read_key
+from lifeloop.gateway.declared_keys import DeclaredKey, read_declared
+from lifeloop.gateway.errors import RequestError
+from lifeloop.store.ledger import Ledger
+from lifeloop.store.rows import KeyRow
+
+log = logging.getLogger(__name__)
+
+MOST_SEEN = 4096
+"""Headers that are remembered; a key that is written in more ways than that is looked up anew."""
+_CHALLENGE = {"www-authenticate": "Bearer"}
+
+
+class _Held(Struct, frozen=True):
+    """A key with what its secret is known by."""
+
+    key: Key
+    hash: str
+    previous_hash: str = ""
+    overlap: float = 0.0
+    """Until when the secret before works."""
+    revoked: bool = False
+
+
+class _Seen(Struct, frozen=True):
+    """What a header came to, and until when it is that."""
+
+    key: Key
+    until: float
+    serves: bool
+
+
+class KeyRing:
+    """The keys of one gateway. `find` is for the event loop and returns at once; `refresh` blocks."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        project: str,
+        clock: Callable[[], float],
+        declared: Callable[[], Sequence[DeclaredKey]] = read_declared,
+    ) -> None:
+        """`clock` gives seconds since the epoch, UTC; `declared` the keys of file and environment."""
+        self._ledger = ledger
+        self._project = project
+        self._clock = clock
+        self._declared = declared
+        self._last = 0
+        self._loaded = False
+        self._away = ""
+        self._wrong = ""
+        self._of_ledger: dict[str, _Held] = {}
+        self._of_place: dict[str, _Held] = {}
+        self._held: dict[str, _Held] = {}
+        self._seen: dict[bytes, _Seen] = {}
+
+    @property
+    def open(self) -> bool:
+        """Whether everybody may ask: no key was ever created or declared."""
+        return self._loaded and not self._held
+
+    @property
+    def limited(self) -> tuple[Key, ...]:
+        """The keys that have a limit of money."""
+        return tuple(held.key for held in self._held.values() if held.key.limits.usd_per_day and not held.revoked)
+
+    def refresh(self) -> None:
+        """Read what changed. Errors are logged once, and leave the keys as they were."""
+        changed = self._read_declared()
+        try:
+            rows = self._ledger.key_rows(self._last)
+        except StoreError as error:
+            if not self._away:
+                log.warning("the ledger cannot be read, the API keys read last go on working: %s", error)
+            self._away = "away"
+        else:
+            self._away = ""
+            for row in rows:
+                self._of_ledger[row.id] = _held(row)
+                self._last = row.sequence
+            changed = changed or bool(rows)
+        if changed:
+            self._held = {**self._of_ledger, **self._of_place}
+            self._seen = {}
+        if not self._away and not self._wrong:
+            self._loaded = True
+
+    def find(self, authorization: bytes | None, scope: str) -> Key | None:
+        """Return the key of an `authorization` header; None while the gateway is open.
+
+        Raises RequestError: 401 without a valid key, 403 where it is not for this, 503 while keys could not be read.
+        """
+        seen = self._seen.get(authorization) if authorization is not None else None
+        if seen is None:
+            if not self._held:
+                if self._loaded:
+                    return None
+                raise _unknown()
+            seen = self._look_up(authorization)
+        elif seen.until < self._clock():
+            raise _invalid()
+        if not seen.serves:
+            raise RequestError(403, "This API key is not for this project.", code="wrong_project")
+        key = seen.key
+        if scope in key.scopes or key.allows(scope):
+            return key
+        raise RequestError(403, f"This API key is not for this: it lacks the scope `{scope}`.", code="missing_scope")
+
+    def _look_up(self, authorization: bytes | None) -> _Seen:
+        if authorization is None:
+            message = "There is no API key; send one as `Authorization: Bearer KEY`."
+            raise RequestError(401, message, code="missing_api_key", headers=_CHALLENGE)
+        remember = self._seen  # another thread may put a new one in its place; what is found now belongs to this one
+        seen = _recognised(self._held, authorization, self._clock(), self._project)
+        if seen is None:
+            raise _invalid()
+        if len(remember) >= MOST_SEEN:
+            remember.clear()
+        remember[authorization] = seen
+        return seen
+
+    def _read_declared(self) -> bool:
+        """Read the declared keys; return whether they changed."""
+        try:
+            declared = self._declared()
+        except LifeloopError as error:
+            if str(error) != self._wrong:
+                log.error("the declared API keys cannot be used, those read last go on working: %s", error)
+            self._wrong = str(error)
+            return False
+        self._wrong = ""
+        held = {each.key.id: _Held(each.key, each.hash) for each in declared}
+        changed, self._of_place = held != self._of_place, held
+        return changed
+
+
+def _held(row: KeyRow) -> _Held:
+    key = Key(
+        id=row.id,
+        name=row.name,
+        scopes=msgspec.json.decode(row.scopes, type=frozenset[str]),
+        limits=msgspec.json.decode(row.limits, type=KeyLimits),
+        projects=msgspec.json.decode(row.projects, type=tuple[str, ...]),
+        expires=row.expires,
+    )
+    return _Held(key, row.hash, row.previous_hash, row.overlap, revoked=row.action == "revoked")
+
+
+def _recognised(held: dict[str, _Held], authorization: bytes, now: float, project: str) -> _Seen | None:
+    """Return what a header is worth, or None where it brings no valid key. Secrets are compared in constant time."""
+    scheme, _, text = authorization.decode("latin-1").strip().partition(" ")
+    parts = read_key(text.strip()) if scheme.lower() == "bearer" else None
+    if parts is None:
+        return None
+    known = held.get(parts[0])
+    hashed = hash_secret(parts[1])
+    if known is None or known.revoked:
+        return None
+    until = known.key.expires or float("inf")
+    if not hmac.compare_digest(hashed, known.hash):
+        if not (known.previous_hash and hmac.compare_digest(hashed, known.previous_hash)):
+            return None
+        until = min(until, known.overlap)
+    return _Seen(known.key, until, known.key.serves(project)) if now <= until else None
+
+
+def _invalid() -> RequestError:
+    return RequestError(401, "The API key is not valid.", code="invalid_api_key", headers=_CHALLENGE)
+
+
+def _unknown() -> RequestError:
+    message = "The API keys could not be read yet; try again shortly."
+    return RequestError(503, message, code="not_ready", headers={"retry-after": "1"})

@@ -1,0 +1,333 @@
+"""How bytes become requests: uvicorn's httptools protocol, made strict about time and size and light per request.
+
+A client has so long for a request's head, and as long again for each silence in its body; bodies that drip in are
+held to a rate. One timer a connection watches all of that, so that a request costs none. Heads are bounded. What cannot
+be read is refused in OpenAI's format, and never in the middle of another answer. Knows nothing of paths or endpoints.
+"""
+
+import asyncio
+import socket
+from collections import deque
+from typing import Any
+from urllib.parse import unquote
+
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from lifeloop.core.gateway_brief import Load
+from lifeloop.gateway.errors import RequestError, error_body, failed
+from lifeloop.gateway.http import JSON, Headers, request_ids
+
+IDLE_SECONDS = 75.0
+"""How long a connection may rest between two requests; longer than clients and proxies keep theirs, so that they are
+the ones to close."""
+MAX_HEAD = 64 * 1024
+"""Bytes of a head that comes in several pieces; one piece is no larger than the read buffer."""
+MAX_HEADERS = 256
+"""Headers of a request."""
+MIN_BODY_RATE = 500.0
+"""Bytes a second that a body must come by, on the whole."""
+MAX_PIPELINED = 256
+"""Requests that a client may send ahead of its answers."""
+LINGER_SECONDS = 30.0
+"""How long the rest of a body is read, and thrown away, after its request was refused."""
+
+CLOSING_SECONDS = 2.0
+"""The same where the connection itself is to end."""
+
+_IDS = request_ids()
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
+_NOWHERE: Any = deque(maxlen=0)
+"""Where trailers go: what comes after a body is no header of the request."""
+
+
+class Cycle(RequestResponseCycle):
+    """One request and its response. Head and body leave in one write."""
+
+    def __init__(self, protocol: "Protocol", keep_alive: bool) -> None:
+        self.scope = protocol.scope
+        self.transport = protocol.transport
+        self.flow: FlowControl = protocol.flow
+        self.logger = protocol.logger
+        self.default_headers = protocol.server_state.default_headers
+        self.message_event = asyncio.Event()
+        self.on_response = protocol.on_response_complete
+        self.disconnected = False
+        self.keep_alive = keep_alive
+        self.waiting_for_100_continue = protocol.expect_100_continue
+        self.body = bytearray()
+        self.more_body = True
+        self.response_started = False
+        self.response_complete = False
+        self.chunked_encoding: bool | None = None
+        self.expected_content_length = 0
+        self._head: bytes = b""
+        self._has_body = self.scope["method"] != "HEAD"
+
+    async def send(self, message: Any) -> None:
+        """Take an ASGI message; waits while the client does not take what went before."""
+        if self.disconnected:
+            return
+        if self.flow.write_paused:
+            await self.flow.drain()
+            if self.disconnected:
+                return
+        if message["type"] == "http.response.start":
+            self._start(message)
+        else:
+            self._continue(message.get("body", b""), message.get("more_body", False))
+
+    def _start(self, message: Any) -> None:
+        if self.response_started:
+            raise RuntimeError("the response has begun")
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        lines = [STATUS_LINE[message["status"]]]
+        for name, value in self.default_headers:
+            lines.append(b"%b: %b\r\n" % (name, value))
+        self.chunked_encoding = message["status"] != 204
+        for name, value in message["headers"]:
+            lines.append(b"%b: %b\r\n" % (name, value))
+            if name == b"content-length":
+                self.chunked_encoding = False
+            elif name == b"connection" and value == b"close":
+                self.keep_alive = False
+        if not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        if self.chunked_encoding:
+            if self.scope["http_version"] == "1.1":
+                lines.append(b"transfer-encoding: chunked\r\n")
+            else:  # HTTP/1.0 knows no chunks: the end of the connection is the end of the body
+                self.chunked_encoding = False
+                self.keep_alive = False
+        lines.append(b"\r\n")
+        self._head = b"".join(lines)
+
+    def _continue(self, body: bytes, more: bool) -> None:
+        if self.response_complete or not self.response_started:
+            raise RuntimeError("a piece of a response outside of one")
+        if not self._has_body:
+            out = self._head
+        elif not self.chunked_encoding:
+            out = self._head + body
+        else:
+            chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            out = self._head + chunk + (b"" if more else b"0\r\n\r\n")
+        self._head = b""
+        if out:
+            self.transport.write(out)
+        if not more:
+            self.response_complete = True
+            self.message_event.set()
+            if not self.keep_alive:
+                self.transport.close()
+            self.on_response()
+
+    async def send_500_response(self) -> None:
+        """Answer a request whose application ended without an answer, as when it is cancelled."""
+        body = error_body(failed())
+        headers = _head_of(body)
+        await self.send({"type": "http.response.start", "status": 500, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection."""
+
+    seconds = Load().header_seconds
+    """For a head, and for each silence in a body."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin to watch the time."""
+        super().connection_made(transport)
+        connection = transport.get_extra_info("socket")
+        if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._asked = False  # whether a first request has begun
+        self._in_head = True
+        self._broken = False  # whether what comes is no longer read
+        self._n_head = self._n_body = 0  # bytes of what is being read
+        self._began = self._heard = self._rested = self.loop.time()
+        self._looked = (self._began, 0)  # when the body was last looked at, and how much of it there was
+        self._watch = self.loop.call_at(self._began + self.seconds, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop watching."""
+        self._watch.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came."""
+        if self._broken:
+            return
+        self._heard = self.loop.time()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            return  # nothing else is spoken here: the request is answered as it stands
+        except httptools.HttpParserError:
+            self._refuse(RequestError(400, "This is no HTTP request.", code="invalid_http"))
+            return
+        if self._in_head:
+            self._n_head += len(data)
+            if self._n_head > MAX_HEAD:
+                self._refuse(_too_large())
+
+    # below: what the parser finds
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+        self._asked = self._in_head = True
+        self._began = self._heard
+        self._n_head = 0
+
+    def on_headers_complete(self) -> None:
+        """Hand the request to the application, or keep it until those before it are answered."""
+        parser = self.parser
+        version = parser.get_http_version()
+        raw_path, query = _split(self.url)
+        path = raw_path.decode("ascii")  # anything else fails the parser: a 400
+        headers = self.headers
+        self.scope = {  # type: ignore[typeddict-item]
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": "",
+            "headers": headers,
+            "method": parser.get_method().decode("ascii"),
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": query,
+        }
+        self.headers = _NOWHERE
+        self._in_head = False
+        self._n_body = 0
+        self._looked = (self._heard, 0)
+        app: Any = self.app if len(headers) <= MAX_HEADERS else _refuse_head
+        before = self.cycle
+        self.cycle = Cycle(self, version != "1.0" and parser.should_keep_alive())
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, app)
+            return
+        self.flow.pause_reading()
+        self.pipeline.appendleft((self.cycle, app))
+        if len(self.pipeline) > MAX_PIPELINED:
+            self._broken = True
+            self.transport.close()
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a piece of a body until the application takes it; no longer read where it takes nothing."""
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        self._n_body += len(body)
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        self.cycle.more_body = False
+        self.cycle.message_event.set()
+
+    # below: responses and time
+
+    def on_response_complete(self) -> None:
+        """Start the request that waits behind, if any."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self._rested = self.loop.time()
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+
+    def _look(self) -> None:
+        """End the connection if its client has had its time; else look again."""
+        now = self.loop.time()
+        deadline, late = self._deadline(now)
+        if now < deadline:
+            self._watch = self.loop.call_at(min(deadline, now + self.seconds / 2), self._look)
+        elif late:
+            self._refuse(RequestError(408, late, code="request_timeout"))
+        else:
+            self.transport.close()
+
+    def _deadline(self, now: float) -> tuple[float, str]:
+        """Return when the client's time is up, and what it is then told; "": nothing, the connection just ends."""
+        cycle = self.cycle
+        if self._in_head:
+            if cycle is not None and not cycle.response_complete:  # sent ahead of its turn
+                return now + self.seconds, ""
+            return self._began + self.seconds, "The head of the request did not come in time." if self._asked else ""
+        if cycle.response_complete and not self.pipeline:
+            return self._rested + (LINGER_SECONDS if cycle.more_body else IDLE_SECONDS), ""
+        if not cycle.more_body or self.flow.read_paused or self.pipeline:  # it is not for the client to do anything
+            self._looked = (now, self._n_body)
+            return now + self.seconds, ""
+        since, had = self._looked
+        if now - since < self.seconds:
+            return min(self._heard, since) + self.seconds, ""
+        self._looked = (now, self._n_body)
+        steady = self._n_body - had >= MIN_BODY_RATE * (now - since)
+        return now + self.seconds if steady else now, "The body did not come in time."
+
+    def _refuse(self, error: RequestError) -> None:
+        """Refuse what cannot be read, after the answer that is under way if there is one, and end the connection."""
+        self._broken = True
+        cycle = self.cycle
+        if self.pipeline:
+            self.transport.close()
+            return
+        if cycle is not None and not cycle.response_complete:
+            if cycle.response_started or not cycle.more_body:
+                cycle.keep_alive = False
+                return
+            cycle.disconnected = True
+            cycle.message_event.set()
+        body = error_body(error)
+        lines = [STATUS_LINE.get(error.status, b""), *(b"%b: %b\r\n" % pair for pair in _head_of(body))]
+        self.transport.write(b"".join([*lines, b"connection: close\r\n\r\n", body]))
+        self.transport.write_eof()  # what the client still sends is read and thrown away, so that it reads our answer
+        self.loop.call_later(CLOSING_SECONDS, self.transport.close)
+
+
+def protocol_of(load: Load) -> type[Protocol]:
+    """Return the protocol with the brief's limits, for `uvicorn.Config(http=…)`."""
+
+    class Limited(Protocol):
+        seconds = load.header_seconds
+
+    return Limited
+
+
+async def _refuse_head(scope: Any, receive: Any, send: Any) -> None:
+    body = error_body(_too_large())
+    await send({"type": "http.response.start", "status": 431, "headers": _head_of(body)})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _too_large() -> RequestError:
+    return RequestError(431, "The head of the request is too large.", code="head_too_large")
+
+
+def _head_of(body: bytes) -> Headers:
+    return [JSON, (b"content-length", b"%d" % len(body)), (b"x-request-id", next(_IDS).encode())]
+
+
+def _split(url: bytes) -> tuple[bytes, bytes]:
+    """Return the path and the query of a request's target."""
+    if url.startswith(b"/"):
+        path, _, query = url.partition(b"?")
+        return path, query
+    parsed = httptools.parse_url(url)  # a whole URL, as proxies are asked; raises where it is none
+    return parsed.path or b"/", parsed.query or b""

@@ -1,0 +1,56 @@
+"""GET /v1/releases, for keys of scope admin: who serves in this process, and how those who answer are doing."""
+
+import msgspec
+from msgspec import Struct
+
+from lifeloop.gateway.http import Call, Reply
+from lifeloop.gateway.routing import Live, Readiness
+
+
+class MemberView(Struct, frozen=True):
+    """A candidate of a release."""
+
+    id: str
+    name: str
+    passes_on: bool
+    in_loop: bool
+
+
+class ReleaseView(Struct, frozen=True):
+    """A loaded release: the released candidate first, then those who answer in its stead."""
+
+    id: str
+    name: str
+    at: float
+    members: list[MemberView]
+
+
+class ReleasesReply(Struct, frozen=True):
+    """What this process serves, and how much of it is under way."""
+
+    project: str
+    readiness: Readiness
+    production: ReleaseView | None
+    in_flight: int
+    waiting: int
+    draining: bool
+
+
+async def releases(call: Call) -> Reply:
+    """Describe this process's releases."""
+    parts = call.parts
+    live = parts.router.peek()
+    reply = ReleasesReply(
+        project=parts.serving.project,
+        readiness=parts.router.readiness(),
+        production=_view(live) if live is not None else None,
+        in_flight=parts.admission.in_flight,
+        waiting=parts.admission.n_waiting,
+        draining=parts.admission.draining,
+    )
+    return Reply(msgspec.json.encode(reply))
+
+
+def _view(live: Live) -> ReleaseView:
+    members = [MemberView(member.id, member.name, member.passes_on, member.in_loop) for member in live.members]
+    return ReleaseView(live.id, live.name, live.at, members)

@@ -1,0 +1,295 @@
+"""How a release begins its way to production, and how a person ends it: release, finish, roll back.
+
+Only a verdict that promotes begins anything. What is decided is on record at once, and every gateway follows the
+record; nothing here waits for one. None of it holds the project's lock: a rollback waits for no cycle.
+"""
+
+import contextlib
+from collections.abc import Callable, Collection, Sequence
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from lifeloop.core.brief import Release as ReleaseSection
+from lifeloop.core.content import Id, short
+from lifeloop.core.errors import GateError
+from lifeloop.core.evidence import Leaderboard, Release, Verdict
+from lifeloop.lifecycle.persons import said
+from lifeloop.lifecycle.rollouts import ROLLED_BACK, RUNNING, promoted
+from lifeloop.project import Project
+from lifeloop.stages.release import release
+from lifeloop.store.ledger import Ledger
+from lifeloop.store.rows import ReleaseRow, RolloutRow, Traffic, VerdictRow
+from lifeloop.store.vault import Vault
+
+TRIES = 10
+"""How often to begin anew where somebody else decides at the same moment."""
+
+
+class Begun(Struct, frozen=True):
+    """What became of a verdict that promotes."""
+
+    state: Literal["released", "rolling_out", "held"]
+    release: Id
+    """Of what is in production or on its way there; "" where it is held."""
+    name: str
+    about: str
+    """In words: the strategy and share, or why it is held."""
+
+
+def begin(
+    ledger: Ledger,
+    vault: Vault,
+    verdict: Verdict,
+    made: Release,
+    section: ReleaseSection,
+    clock: Callable[[], float],
+    *,
+    again: bool = False,
+) -> Begun:
+    """Begin a release by the brief's strategy, once: to all at once, or as a rollout.
+
+    A release that was begun before is left as it stands, and one that was taken back stays so unless `again`. It is
+    held while another rollout runs, and where production is not what its verdict held it against.
+    """
+    identifier = vault.put_value(made)
+    for _ in range(TRIES):
+        traffic, rows = ledger.traffic(), ledger.rollouts()
+        known = _known(identifier, made, traffic, ledger.releases(), rows, again=again)
+        if known is not None:
+            return known
+        if why := _held(verdict, traffic):
+            return Begun("held", "", made.name, why)
+        if section.strategy == "direct" or traffic.production is None:
+            ledger.add_release(
+                id=identifier, verdict=made.verdict, candidate=made.candidate, name=made.name, at=clock()
+            )
+            first = "" if section.strategy == "direct" else ", since there is nothing yet to compare with"
+            return Begun("released", identifier, made.name, f"to all traffic at once{first}")
+        row = _first_row(identifier, traffic.production.id, section, _next(rows), clock())
+        if ledger.add_rollout_step(row):
+            return Begun("rolling_out", identifier, made.name, row.reason)
+    raise GateError("the record of rollouts changes all the time", where=ledger.name, fix="try again")
+
+
+def release_verdict(
+    project: Project, *, verdict: str, strategy: str, clock: Callable[[], float]
+) -> tuple[VerdictRow, Begun]:
+    """Begin the release of a verdict, named by the beginning of its id; "" means the last that waits for its release.
+
+    `strategy` overrides the brief's where it is not "". Raises GateError where there is no such verdict, it does not
+    promote, or its release is held.
+    """
+    with contextlib.closing(project.open_ledger()) as ledger:
+        vault = project.open_vault()
+        row = _to_release(ledger, vault, verdict)
+        value = vault.get_value(row.id, Verdict)
+        section = project.brief.release
+        if strategy:
+            section = msgspec.structs.replace(section, strategy=strategy)
+        production = ledger.current_release()
+        board = vault.get_value(value.leaderboard, Leaderboard)
+        made = release(value, board, section, replaces=production.id if production else "")
+        begun = begin(ledger, vault, value, made, section, clock, again=bool(verdict))
+        if begun.state == "held":
+            raise GateError(
+                f"{made.name}, the challenger of the verdict {short(row.id)}, is not released: {begun.about}",
+                where=ledger.name,
+                fix="`lifeloop status` says where traffic stands",
+            )
+        return row, begun
+
+
+def finish(project: Project, *, by: str, reason: str, clock: Callable[[], float]) -> RolloutRow:
+    """Put the release of the running rollout in production by a person's word. Raises GateError where none runs."""
+    reason, by = said(reason, "--reason", "why it goes to all traffic now"), said(by, "--by", "your name")
+    with contextlib.closing(project.open_ledger()) as ledger:
+        vault = project.open_vault()
+        for _ in range(TRIES):
+            traffic = ledger.traffic()
+            running = traffic.rollout
+            if running is None:
+                raise GateError("no rollout is running", where=ledger.name, fix="`lifeloop release` begins one")
+            now = clock()
+            later = msgspec.structs.replace(running, sequence=running.sequence + 1, reason=reason, by=by, at=now)
+            row, made = promoted(later, vault.get_value(running.release, Release), traffic, now)
+            if ledger.add_rollout_step(row, made):
+                return row
+        raise GateError("the record of rollouts changes all the time", where=ledger.name, fix="try again")
+
+
+def rollback(project: Project, *, by: str, reason: str, to: str = "", clock: Callable[[], float]) -> RolloutRow:
+    """Take back what came last: the running rollout, or else what is in production for the release before it.
+
+    `to` names another release that was in production, by the beginning of its id. Returns the row of the record, whose
+    `control` is in production from now on. Raises GateError where there is nothing to go back to.
+    """
+    reason, by = said(reason, "--reason", "why it is taken back"), said(by, "--by", "your name")
+    with contextlib.closing(project.open_ledger()) as ledger:
+        for _ in range(TRIES):
+            traffic, rows = ledger.traffic(), ledger.rollouts()
+            row, target = _taken_back(ledger, traffic, rows, to)
+            now = clock()
+            row = msgspec.structs.replace(row, sequence=_next(rows), reason=reason, by=by, at=now)
+            if target is not None:
+                target = msgspec.structs.replace(target, sequence=_last(traffic) + 1, at=now)
+            if ledger.add_rollout_step(row, target):
+                return row
+        raise GateError("the record of rollouts changes all the time", where=ledger.name, fix="try again")
+
+
+# below: what holds a release, and what a person may mean
+
+
+def _known(
+    identifier: Id,
+    made: Release,
+    traffic: Traffic,
+    history: Collection[ReleaseRow],
+    rows: Sequence[RolloutRow],
+    *,
+    again: bool,
+) -> Begun | None:
+    """Return how a release stands that was begun before, or None."""
+    if traffic.production is not None and traffic.production.id == identifier:
+        return Begun("released", identifier, made.name, "in production already")
+    if traffic.rollout is not None and traffic.rollout.release == identifier:
+        return Begun("rolling_out", identifier, made.name, told(traffic.rollout))
+    ended = [row for row in rows if row.release == identifier]
+    if again or (not ended and all(row.id != identifier for row in history)):
+        return None
+    if ended and ended[-1].phase == ROLLED_BACK:
+        by = f" by {ended[-1].by}" if ended[-1].by else ""
+        return Begun("held", "", made.name, f"it was taken back{by}: {ended[-1].reason}")
+    return Begun("released", identifier, made.name, "in production before, and replaced since")
+
+
+def overtaken(ledger: Ledger, vault: Vault, cycle: int) -> bool:
+    """Return whether a cycle's verdict promotes and can never be released: production is not what it was held against.
+
+    Then another cycle is due, on the same data, against what is in production since.
+    """
+    rows = [row for row in waiting(ledger, vault) if row.cycle == cycle]
+    if not rows:
+        return False
+    traffic = ledger.traffic()
+    return traffic.rollout is None and bool(_held(vault.get_value(rows[-1].id, Verdict), traffic))
+
+
+def _held(verdict: Verdict, traffic: Traffic) -> str:
+    """Return why a challenger may not begin now, or ""."""
+    running, production = traffic.rollout, traffic.production
+    if running is not None:
+        return (
+            f"the rollout of release {short(running.release)} is running ({told(running)}); it waits for its end, or "
+            "`lifeloop rollback` ends it; then `lifeloop release`"
+        )
+    if production is None or production.candidate in (verdict.champion, verdict.challenger):
+        return ""
+    return (
+        f"its verdict held it against {verdict.champion_name}, and {production.name} is in production since; "
+        "`lifeloop run` holds it against that"
+    )
+
+
+def told(row: RolloutRow) -> str:
+    """Return in words where a rollout stands."""
+    if row.strategy == "shadow":
+        return f"shadow: answers {row.share:.3g} of the requests unseen"
+    name = "A/B" if row.strategy == "ab" else f"canary, step {row.step + 1}"
+    return f"{name}: {row.share:.1%} of the traffic"
+
+
+def _first_row(identifier: Id, control: Id, section: ReleaseSection, sequence: int, now: float) -> RolloutRow:
+    settings = section.rollout
+    shares = {"shadow": settings.shadow_share, "ab": settings.ab_share}
+    row = RolloutRow(
+        sequence=sequence,
+        release=identifier,
+        control=control,
+        strategy=section.strategy,
+        phase=RUNNING,
+        step=0,
+        share=shares.get(section.strategy, settings.steps[0]),
+        settings=msgspec.json.encode(settings).decode(),
+        reason="",
+        by="",
+        at=now,
+    )
+    return msgspec.structs.replace(row, reason=f"begun as {told(row)}")
+
+
+def waiting(ledger: Ledger, vault: Vault) -> list[VerdictRow]:
+    """Return the verdicts that promote and whose release was never begun, oldest first."""
+    begun = {row.verdict for row in ledger.releases()}
+    begun |= {vault.get_value(row.release, Release).verdict for row in ledger.rollouts()}
+    return [row for row in ledger.verdicts() if row.decision == "promote" and row.id not in begun]
+
+
+def _to_release(ledger: Ledger, vault: Vault, prefix: str) -> VerdictRow:
+    rows = ledger.verdicts()
+    if not prefix:
+        found = waiting(ledger, vault)[-1:]
+        if not found:
+            last = f"; the last one is {rows[-1].decision!r}: {rows[-1].reason}" if rows else ""
+            raise GateError(
+                f"no verdict that promotes waits for its release{last}",
+                where=ledger.name,
+                fix="only a verdict that promotes makes a release; `lifeloop run` gives one",
+            )
+        return found[0]
+    found = [row for row in rows if row.id.startswith(prefix)]
+    if not found:
+        fix = "`lifeloop audit` lists the verdicts; a release, a candidate or a file is none"
+        raise GateError(f"there is no verdict {prefix!r}", where=ledger.name, fix=fix)
+    if len(found) > 1:
+        named = ", ".join(short(row.id) for row in found[:5])
+        raise GateError(f"{len(found)} verdicts begin with {prefix!r}", where=ledger.name, fix=f"say which: {named}")
+    return found[0]
+
+
+def _taken_back(
+    ledger: Ledger, traffic: Traffic, rows: Sequence[RolloutRow], to: str
+) -> tuple[RolloutRow, ReleaseRow | None]:
+    """Return what goes back, as its next row but for who and when, and the release that comes in its place."""
+    running, production = traffic.rollout, traffic.production
+    if running is not None and not to:
+        return msgspec.structs.replace(running, phase=ROLLED_BACK, share=0.0), None
+    if production is None:
+        raise GateError("nothing is in production", where=ledger.name, fix="`lifeloop run` first")
+    target = _named(ledger, production, to) if to else traffic.previous
+    if target is None:
+        raise GateError(
+            f"there is no release before {production.name}, which is in production",
+            where=ledger.name,
+            fix="a release is taken back only for one that was in production before it",
+        )
+    if running is not None:
+        return msgspec.structs.replace(running, control=target.id, phase=ROLLED_BACK, share=0.0), target
+    before = [row for row in rows if row.release == production.id]
+    strategy, step, settings = (
+        (before[-1].strategy, before[-1].step, before[-1].settings) if before else ("direct", 0, "")
+    )
+    row = RolloutRow(0, production.id, target.id, strategy, ROLLED_BACK, step, 0.0, settings, "", "", 0.0)
+    return row, target
+
+
+def _named(ledger: Ledger, production: ReleaseRow, prefix: str) -> ReleaseRow:
+    found = {row.id: row for row in ledger.releases() if row.id.startswith(prefix)}
+    if production.id in found and len(found) == 1:
+        raise GateError(f"{production.name} is in production already", where="--to", fix="name another release")
+    if len(found) != 1:
+        named = ", ".join(short(identifier) for identifier in found)
+        what = f"{len(found)} releases begin with {prefix!r}" if found else f"there is no release {prefix!r}"
+        fix = f"say which: {named}" if found else "`lifeloop release --list` lists those that were in production"
+        raise GateError(what, where="--to", fix=fix)
+    return next(iter(found.values()))
+
+
+def _next(rows: Sequence[RolloutRow]) -> int:
+    return rows[-1].sequence + 1 if rows else 1
+
+
+def _last(traffic: Traffic) -> int:
+    return traffic.production.sequence if traffic.production else 0

@@ -1,0 +1,161 @@
+"""Who answers whom: the history of production and of rollouts, and what was served by the two sides of one.
+
+Takes a connection, gives rows. Who adds a row claims its number: of several processes that decide at once exactly one
+gets it, and the others are told so. Knows nothing of why anybody decides.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from lifeloop.core.content import Id
+from lifeloop.core.events import ABANDONED
+from lifeloop.store import schema
+from lifeloop.store.rows import JudgedRow, ReleaseRow, RolloutRow, ServedRow, ShadowRow, Traffic
+
+
+class Taken(Exception):
+    """Somebody else has added the row of that number."""
+
+
+_E, _F = schema.events.c, schema.feedback.c
+
+
+def read_traffic(connection: sa.Connection) -> Traffic:
+    """Return how things stand.
+
+    A rollout counts as running only while the release that it is compared with is in production, so that whoever reads
+    between the two halves of a change sees no third state.
+    """
+    rollout = last_rollout(connection)
+    history = releases(connection)
+    production = history[-1] if history else None
+    running = rollout is not None and rollout.phase == "running"
+    if running and (production is None or rollout is None or rollout.control != production.id):
+        running = False
+    return Traffic(production=production, previous=before_last(history), rollout=rollout if running else None)
+
+
+def before_last(history: Sequence[ReleaseRow]) -> ReleaseRow | None:
+    """Return the release that production goes back to if the last one is taken back, or None.
+
+    A release that comes back takes those that came after it off the path: what was rolled back is not gone back to.
+    """
+    path: list[ReleaseRow] = []
+    for row in history:
+        known = next((place for place, other in enumerate(path) if other.id == row.id), None)
+        path = [*path, row] if known is None else [*path[:known], row]
+    return path[-2] if len(path) > 1 else None
+
+
+def releases(connection: sa.Connection) -> list[ReleaseRow]:
+    """Return the history of production, oldest first."""
+    query = sa.select(schema.releases).order_by(schema.releases.c.sequence)
+    return [ReleaseRow(**row) for row in connection.execute(query).mappings()]
+
+
+def rollouts(connection: sa.Connection) -> list[RolloutRow]:
+    """Return what became of all rollouts, oldest first."""
+    query = sa.select(schema.rollouts).order_by(schema.rollouts.c.sequence)
+    return [RolloutRow(**row) for row in connection.execute(query).mappings()]
+
+
+def last_rollout(connection: sa.Connection) -> RolloutRow | None:
+    """Return the newest row, or None."""
+    query = sa.select(schema.rollouts).order_by(schema.rollouts.c.sequence.desc()).limit(1)
+    row = connection.execute(query).mappings().first()
+    return RolloutRow(**row) if row else None
+
+
+def claim(connection: sa.Connection, row: RolloutRow, release: ReleaseRow | None) -> None:
+    """Insert a row of a rollout and, where it changes production, that of the release.
+
+    Their numbers are the next ones after the last that the caller had seen. Raises Taken where they are not any more;
+    between that question and the insert it is an IntegrityError.
+    """
+    for table, claimed in ((schema.rollouts, row), (schema.releases, release)):
+        if claimed is not None:
+            last = connection.execute(sa.select(sa.func.max(table.c.sequence))).scalar() or 0
+            if claimed.sequence != last + 1:
+                raise Taken
+            connection.execute(sa.insert(table).values(msgspec.structs.asdict(claimed)))
+
+
+def before(connection: sa.Connection, at: float) -> tuple[int, int]:
+    """Return the numbers of events and of feedback after which those of a time and later are found.
+
+    Late ones are among them: an event has its number from when it came here, not from when it was served.
+    """
+    found = []
+    for c in (_E, _F):
+        first = connection.execute(sa.select(sa.func.min(c.sequence)).where(c.at >= at)).scalar()
+        last = connection.execute(sa.select(sa.func.max(c.sequence))).scalar() if first is None else first - 1
+        found.append(int(last or 0))
+    return found[0], found[1]
+
+
+def served(
+    connection: sa.Connection, sides: tuple[Id, Id], since: float, after: int, limit: int
+) -> Iterator[ServedRow]:
+    """Yield what two releases served and showed to people since a time, in the order it came here."""
+    query = (
+        sa.select(_E.sequence, _E.at, _E.release, _failed(_E.error), _E.seconds, _E.usd, _E.user_key)
+        .where(_E.sequence > after, _E.release.in_(sides), _E.at >= since, _E.shadow_of == "")
+        .order_by(_E.sequence)
+        .limit(limit)
+    )
+    for row in connection.execute(query):
+        yield ServedRow(*_with_bool(row, 3))
+
+
+def judged(
+    connection: sa.Connection, sides: tuple[Id, Id], since: float, after: int, limit: int
+) -> Iterator[JudgedRow]:
+    """Yield feedback on what two releases served since a time, with what it is about, in the order it came here."""
+    query = (
+        sa.select(_F.sequence, _F.event, _E.at, _E.release, _E.user_key, _F.rating, _F.label, _E.output)
+        .join(schema.events, _E.id == _F.event)
+        .where(_F.sequence > after, _E.release.in_(sides), _E.at >= since, _E.shadow_of == "")
+        .order_by(_F.sequence)
+        .limit(limit)
+    )
+    for row in connection.execute(query):
+        yield JudgedRow(*row)
+
+
+def shadowed(connection: sa.Connection, release: Id, since: float, after: int, limit: int) -> Iterator[ShadowRow]:
+    """Yield what a release answered unseen since a time, each beside what was shown to the same request."""
+    shown = schema.events.alias("shown")
+    s = shown.c
+    query = (
+        sa.select(
+            _E.sequence,
+            _E.at,
+            _E.output,
+            s.output,
+            _failed(_E.error),
+            _failed(s.error),
+            _E.seconds,
+            s.seconds,
+            _E.usd,
+            s.usd,
+            s.user_key,
+        )
+        .join(shown, s.id == _E.shadow_of)
+        .where(_E.sequence > after, _E.shadow_of != "", _E.release == release, _E.at >= since)
+        .order_by(_E.sequence)
+        .limit(limit)
+    )
+    for row in connection.execute(query):
+        yield ShadowRow(*_with_bool(_with_bool(row, 4), 5))
+
+
+def _failed(error: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
+    """Return SQL for whether the released candidate gave no whole answer, through no doing of the client."""
+    return sa.case((sa.or_(error == "", error.startswith(ABANDONED, autoescape=True)), 0), else_=1)
+
+
+def _with_bool(row: Sequence[Any], place: int) -> tuple[Any, ...]:
+    return (*row[:place], bool(row[place]), *row[place + 1 :])

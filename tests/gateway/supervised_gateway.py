@@ -1,0 +1,27 @@
+"""A supervisor with workers, for tests that kill it: `python supervised_gateway.py FOLDER N SECONDS`."""
+
+import sys
+from pathlib import Path
+
+from gateway_scene import Says, Scene
+
+from lifeloop.gateway.serve import listen
+from lifeloop.gateway.supervisor import Supervisor
+
+HERE = Path(__file__).parent
+
+
+def main(folder: Path, n_workers: int, seconds: float) -> None:
+    scene = Scene(folder)
+    scene.candidate("first", Says("billing"))
+    if scene.ledger.current_release() is None:
+        scene.release("first")
+    listener = listen("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    command = [sys.executable, str(HERE / "supervised_worker.py"), str(folder), str(seconds)]
+    Supervisor(listener, command, n_workers, drain_seconds=10.0).run(lambda: print(url, flush=True))
+    print("ended", flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))

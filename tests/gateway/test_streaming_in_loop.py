@@ -1,0 +1,300 @@
+"""Streams of candidates that are asked in the loop, and what breaks them: every end gives every place back."""
+
+import asyncio
+
+import pytest
+from loop_scene import Filters, InLoop, Reader, asked, parts_of, stalls_end_after, stream
+
+from lifeloop.core.candidates import Answer, Choices
+from lifeloop.gateway.errors import RequestError
+from lifeloop.models.model import Unanswered
+
+
+def reset():
+    return Unanswered("failed", "reset by peer")
+
+
+def settled(parts, *models):
+    """Hold that nothing is left behind: no user of the release, no place of a model."""
+    assert parts.router.live.users == 0 and [model.places for model in models] == [0] * len(models)
+
+
+def test_pieces_go_out_as_they_come_and_the_event_is_there_before_the_end():
+    model = InLoop("one ", "two")
+    parts = parts_of(model)
+
+    class Looks(Reader):
+        async def send(self, message):
+            if message.get("body") == b".":
+                assert parts.recorder.events[0].output == "one two"
+            await super().send(message)
+
+    async def scene():
+        return await stream(parts, asked(api_key="k"), Looks())
+
+    reader = asyncio.run(scene())
+    assert reader.status == 200 and reader.pieces == [b"one ", b"two", b"."] and reader.whole
+    assert reader.headers[b"x-request-id"] == reader.headers[b"x-lifeloop-event"] == b"e"
+    assert reader.headers[b"x-lifeloop-candidate"] == b"a"
+    assert parts.limits.spent == [("k", 7, 0.002)] and parts.shadows.offered == ["e"]
+    settled(parts, model)
+
+
+def test_a_failure_before_the_first_piece_goes_to_the_next_candidate_unseen():
+    broken, good = InLoop("x", breaks_at=0), InLoop("fine")
+    parts = parts_of(broken, good, retries=0)
+    reader = asyncio.run(stream(parts))
+    assert reader.text == "fine." and reader.headers[b"x-lifeloop-candidate"] == b"b"
+    assert parts.recorder.events[0].error == "a failed: reset by peer"
+    settled(parts, broken, good)
+
+
+def test_a_failure_before_the_first_piece_that_passes_is_tried_again():
+    model = InLoop("fine", script=[reset()])
+    parts = parts_of(model)
+    assert asyncio.run(stream(parts)).text == "fine." and model.calls == 2
+    assert parts.recorder.events[0].error == ""
+
+
+def test_when_nobody_begins_the_error_comes_before_anything_is_sent():
+    parts = parts_of(InLoop("x", breaks_at=0), InLoop("y", breaks_at=0), retries=0)
+    reader = Reader()
+    with pytest.raises(RequestError) as caught:
+        asyncio.run(stream(parts, reader=reader))
+    assert caught.value.status == 503 and reader.status is None
+    assert parts.recorder.events[0].error == "a failed: reset by peer; b failed: reset by peer"
+
+
+def test_a_failure_in_the_middle_is_told_in_the_stream_and_keeps_what_was_sent():
+    model = InLoop("one ", "two ", "three", breaks_at=2)
+    parts = parts_of(model, InLoop("other"))
+    reader = asyncio.run(stream(parts))
+    assert (
+        reader.text.startswith('one two data: {"error":{"message":"The answer broke off: a failed."') and reader.whole
+    )
+    (event,) = parts.recorder.events
+    assert event.output == "one two " and event.error == "broken off: a failed: reset by peer"
+    assert event.tokens_out == 2 and event.tokens_in == 3  # estimated by the length
+    settled(parts, model)
+
+
+def test_a_stream_that_ends_without_its_answer_has_broken_off():
+    parts = parts_of(InLoop("one ", ending=False))
+    assert '"code":"broken_off"' in asyncio.run(stream(parts)).text
+    assert parts.recorder.events[0].error == "broken off: a failed: ended without its answer"
+
+
+def test_streams_that_break_in_the_middle_open_the_breaker():
+    model = InLoop("one ", "two", breaks_at=1)
+    parts = parts_of(model, InLoop("fine"), breaker_requests=4)
+
+    async def scene():
+        return [(await stream(parts)).text[:4] for _ in range(5)]
+
+    assert asyncio.run(scene()) == ["one "] * 4 + ["fine"]
+
+
+def test_500_cancelled_streams_leave_no_place_taken_and_no_breaker_open():
+    model = InLoop(*(f"{n} " for n in range(1000)), seconds=0.001)
+    parts = parts_of(model, InLoop("other"))
+
+    async def one(n):
+        await parts.admission.enter()
+        try:
+            await stream(parts, asked(f"e{n}"), Reader(leaves_after=n % 7 + 1))
+        finally:
+            parts.admission.leave()
+
+    async def scene():
+        await asyncio.gather(*(one(n) for n in range(500)))
+        assert len(asyncio.all_tasks()) == 1, "somebody still watches"
+
+    asyncio.run(scene())
+    settled(parts, model)
+    assert parts.admission.in_flight == 0
+    health = parts.continuity.of("id-a", "a")
+    assert health.breaker.waits(parts.continuity.now()) == 0.0 and health.breaker.admit(0.0)
+    assert len(parts.recorder.events) == 500
+    assert {event.error for event in parts.recorder.events} == {"abandoned: the connection ended"}
+
+
+def test_clients_that_leave_before_the_first_piece_leave_a_probe_free():
+    model = InLoop("x", seconds=5.0, script=[reset() for _ in range(4)])
+    parts = parts_of(model, retries=0, breaker_requests=4, breaker_seconds=0.01)
+
+    async def scene():
+        for _ in range(4):
+            with pytest.raises(RequestError):
+                await stream(parts)
+        await asyncio.sleep(0.02)
+        reader = Reader()
+        streaming = asyncio.create_task(stream(parts, reader=reader))
+        while not model.places:
+            await asyncio.sleep(0)
+        reader.leave()
+        await streaming
+        model.seconds = 0.0
+        return (await stream(parts)).text
+
+    assert asyncio.run(scene()) == "x."
+    settled(parts, model)
+
+
+def test_what_a_client_had_and_cost_is_not_lost_when_it_leaves():
+    class Priced(InLoop):
+        def so_far(self, request, output):
+            return Answer(output=output, tokens_in=11, tokens_out=len(output.split()), usd=0.5)
+
+    model = Priced(*(f"{n} " for n in range(100)), seconds=0.001)
+    parts = parts_of(model)
+
+    async def scene():
+        return await stream(parts, asked(api_key="k"), Reader(leaves_after=10))
+
+    reader = asyncio.run(scene())
+    (event,) = parts.recorder.events
+    assert event.output.startswith(reader.text) and len(event.output) < len(reader.text) + 10
+    assert (event.tokens_in, event.usd) == (11, 0.5) and event.tokens_out >= 10
+    assert parts.limits.spent == [("k", event.tokens_in + event.tokens_out, 0.5)]
+    assert parts.shadows.offered == []
+
+
+def test_a_client_that_takes_nothing_is_hung_up_on(monkeypatch):
+    model = InLoop(*["x"] * 50)
+    parts = parts_of(model)
+
+    async def scene():
+        return await stream(parts, reader=Reader(stalls_after=3))
+
+    with stalls_end_after(monkeypatch, 0.05):
+        asyncio.run(scene())
+    assert parts.recorder.events[0].error == "abandoned: the client took nothing"
+    settled(parts, model)
+
+
+def test_a_slow_client_that_does_take_its_pieces_is_left_alone(monkeypatch):
+    class Slow(Reader):
+        async def send(self, message):
+            await asyncio.sleep(0.02)
+            await super().send(message)
+
+    async def scene():
+        return await stream(parts, reader=Slow())
+
+    parts = parts_of(InLoop(*"abcdefgh"))
+    with stalls_end_after(monkeypatch, 0.05):
+        assert asyncio.run(scene()).text == "abcdefgh."
+
+
+def test_a_gateway_that_stops_cuts_a_stream_and_keeps_its_event():
+    model = InLoop("one ", "two", seconds=0.02)
+    model.pieces = ("one ", *["x"] * 1000)
+    parts = parts_of(model)
+
+    async def scene():
+        reader = Reader()
+        streaming = asyncio.create_task(stream(parts, reader=reader))
+        while not reader.pieces:
+            await asyncio.sleep(0.001)
+        streaming.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await streaming
+        return reader
+
+    assert '"code":"stopping"' in asyncio.run(scene()).text
+    assert parts.recorder.events[0].error == "abandoned: the gateway stopped"
+    settled(parts, model)
+
+
+def test_a_silent_first_candidate_is_overtaken():
+    slow, fast = InLoop("slow", seconds=5.0), InLoop("fast")
+    parts = parts_of(slow, fast, hedge_seconds=0.03)
+    reader = asyncio.run(stream(parts))
+    assert reader.text == "fast." and slow.calls == 1
+    assert parts.recorder.events[0].error == "hedged: a was silent for 0.03 s" and parts.recorder.events[0].name == "b"
+    settled(parts, slow, fast)
+    assert parts.continuity.of("id-a", "a").breaker.waits(parts.continuity.now()) == 0.0
+
+
+def test_a_candidate_that_speaks_in_time_is_never_hedged():
+    first, second = InLoop("one", "two", seconds=0.01), InLoop("other")
+    parts = parts_of(first, second, hedge_seconds=0.5)
+    assert asyncio.run(stream(parts)).text == "onetwo." and second.calls == 0
+    assert parts.recorder.events[0].error == ""
+
+
+def test_hedges_stay_within_the_retry_budget():
+    slow, fast = InLoop("slow", seconds=0.03), InLoop("fast")
+    parts = parts_of(slow, fast, hedge_seconds=0.01, retry_budget=0.0)
+
+    async def scene():
+        return [(await stream(parts)).text for _ in range(5)]
+
+    assert asyncio.run(scene()) == ["fast."] * 3 + ["slow."] * 2
+
+
+def test_a_client_that_leaves_while_two_are_asked_hangs_up_on_both():
+    first, second = InLoop("x", seconds=5.0), InLoop("y", seconds=5.0)
+    parts = parts_of(first, second, hedge_seconds=0.01)
+
+    async def scene():
+        reader = Reader()
+        streaming = asyncio.create_task(stream(parts, reader=reader))
+        while not second.places:
+            await asyncio.sleep(0.001)
+        reader.leave()
+        await streaming
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(scene())
+    settled(parts, first, second)
+    assert parts.recorder.events[0].error == "abandoned: the connection ended"
+
+
+def test_choices_go_out_as_they_are():
+    class PassesOn(InLoop):
+        passes_on = True
+
+    parts = parts_of(PassesOn("so ", Choices(raw='[{"index":0}]', text="")))
+    reader = asyncio.run(stream(parts, asked(options={"tools": [{}]})))
+    assert reader.text == 'so [[{"index":0}]].' and parts.recorder.events[0].output == "so "
+
+
+def test_a_screen_holds_back_what_may_not_go_out():
+    parts = parts_of(InLoop("all ", "is we", "ll and se", "cret too"), filters=Filters("secret"))
+    reader = asyncio.run(stream(parts))
+    assert reader.text.startswith("all is well a") and "sec" not in reader.text.split("data:")[0]
+    assert '"code":"content_filter"' in reader.text
+    event = parts.recorder.events[0]
+    assert event.error == "broken off: a gave an answer that was withheld: it holds the word"
+    assert "secret" not in event.output
+
+
+def test_a_screen_lets_a_clean_answer_out_whole():
+    parts = parts_of(InLoop("all ", "is we", "ll and se", "cure"), filters=Filters("secret"))
+    assert asyncio.run(stream(parts)).text == "all is well and secure."
+    assert parts.recorder.events[0].output == "all is well and secure"
+
+
+def test_under_a_screen_choices_wait_for_the_end_and_are_checked():
+    bad = InLoop(Choices(raw='[{"arguments":"sec'), Choices(raw='ret"}]'))
+    reader = asyncio.run(stream(parts_of(bad, filters=Filters("secret"))))
+    assert '"code":"content_filter"' in reader.text and "arguments" not in reader.text
+    good = InLoop(Choices(raw="[1]"), Choices(raw="[2]"))
+    assert asyncio.run(stream(parts_of(good, filters=Filters("secret")))).text == "[[1]][[2]]."
+
+
+def test_a_form_is_checked_before_it_goes_out_in_one_piece():
+    model = InLoop("bill", "ing")
+    parts = parts_of(InLoop("what?"), model, task="classify", labels=("billing",))
+    reader = asyncio.run(stream(parts))
+    assert reader.pieces == [b"billing."]
+    assert parts.recorder.events[0].error.startswith("a broke the task's contract")
+
+
+def test_an_event_that_cannot_be_recorded_is_told_instead_of_the_end():
+    parts = parts_of(InLoop("one", "two"))
+    parts.recorder.full = True
+    reader = asyncio.run(stream(parts))
+    assert reader.text.startswith("onetwodata:") and '"code":"not_recorded"' in reader.text and "." not in reader.pieces
+    assert parts.router.live.users == 0
