@@ -7,6 +7,7 @@ passed on as they come. No keys, no limits, no events. Run: `bare.py --upstream 
 import argparse
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -40,7 +41,7 @@ class App:
 
     def __init__(self, upstream: str, log: str) -> None:
         self._upstream = Upstream(f"{upstream}/chat/completions")
-        self._log = open(log, "ab", buffering=0)  # noqa: SIM115 - as long as the process lives
+        self._log = Path(log).open("ab", buffering=0)  # noqa: SIM115 - as long as the process lives
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Pass one request on."""

@@ -6,6 +6,7 @@ stream has `pieces` chunks with `gap` between them; with a gap of 0 they leave i
 
 import argparse
 import asyncio
+from typing import ClassVar
 
 import msgspec
 import uvloop
@@ -55,7 +56,7 @@ class Stub(asyncio.Protocol):
     """One connection."""
 
     latency = gap = 0.0
-    parts: list[bytes] = []
+    parts: ClassVar[list[bytes]] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to read."""

@@ -59,7 +59,7 @@ class Upstream:
         answering = asyncio.ensure_future(self._answer(body, writer))
         try:
             await asyncio.wait((watching, answering), return_when=asyncio.FIRST_COMPLETED)
-            if not answering.done():
+            if not answering.done() or isinstance(answering.exception(), ConnectionError):
                 self.hung_up += 1
                 return False
             return bool(answering.result()) and not watching.done()
@@ -149,10 +149,11 @@ class Upstream:
     async def _garbage_in_the_middle(self, body, writer):
         await self._begin_stream(writer)
         self._piece(writer, self.said[0])
+        await writer.drain()
+        await asyncio.sleep(0.05)
         writer.write(b"data: {broken\n\n\xff\xff\n\n")
         await writer.drain()
         return False
-
 
 
 @contextmanager

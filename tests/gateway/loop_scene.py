@@ -257,10 +257,10 @@ class Reader:
         self._gone.set()
 
 
-async def stream(parts, one=None, reader=None):
+async def stream(parts, one=None, reader=None, framed=frame):
     """Stream one answer to a reader and give the reader."""
     reader = reader or Reader()
-    await StreamedAnswer(parts, one or asked(), frame)({}, reader.receive, reader.send)
+    await StreamedAnswer(parts, one or asked(), framed)({}, reader.receive, reader.send)
     return reader
 
 

@@ -89,7 +89,7 @@ def test_chat_is_asked_the_whole_conversation(tmp_path):
 
 def test_streamed_text_arrives_in_pieces_with_usage(tmp_path):
     scene = Scene(tmp_path, "generate")
-    scene.candidate("writer", Streams(["Once", " upon", "", " a time"]))
+    scene.candidate("writer", Streams(["Once", " upon", "", " a time"], seconds=0.05))
     scene.release("writer")
     with scene.running() as url:
         options = {"include_usage": True}

@@ -1,6 +1,7 @@
 """Streams of candidates that are asked in the loop, and what breaks them: every end gives every place back."""
 
 import asyncio
+import json
 
 import pytest
 from loop_scene import Filters, InLoop, Reader, asked, parts_of, stalls_end_after, stream
@@ -206,6 +207,20 @@ def test_a_gateway_that_stops_cuts_a_stream_and_keeps_its_event():
     settled(parts, model)
 
 
+def test_a_fault_of_ours_in_the_middle_is_told_in_the_stream():
+    def breaks(piece, outcome):
+        if piece == "two":
+            raise ZeroDivisionError("at /srv/secret")
+        return piece.encode()
+
+    model = InLoop("one ", "two", "three")
+    parts = parts_of(model)
+    text = asyncio.run(stream(parts, framed=breaks)).text
+    assert text.startswith('one data: {"error"') and '"code":"internal_error"' in text and "secret" not in text
+    assert parts.recorder.events[0].error == "broken off: the gateway failed"
+    settled(parts, model)
+
+
 def test_a_silent_first_candidate_is_overtaken():
     slow, fast = InLoop("slow", seconds=5.0), InLoop("fast")
     parts = parts_of(slow, fast, hedge_seconds=0.03)
@@ -260,6 +275,16 @@ def test_choices_go_out_as_they_are():
     assert reader.text == 'so [[{"index":0}]].' and parts.recorder.events[0].output == "so "
 
 
+def test_a_tool_call_is_recorded_whole():
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{"}}
+    more = {"index": 0, "function": {"arguments": "}"}}
+    pieces = [Choices(raw=json.dumps([{"index": 0, "delta": {"tool_calls": [part]}}])) for part in (call, more)]
+    parts = parts_of(InLoop(*pieces))
+    assert asyncio.run(stream(parts)).text.endswith("].")
+    (choice,) = json.loads(parts.recorder.events[0].output)
+    assert choice["message"]["tool_calls"][0]["function"] == {"name": "f", "arguments": "{}"}
+
+
 def test_a_screen_holds_back_what_may_not_go_out():
     parts = parts_of(InLoop("all ", "is we", "ll and se", "cret too"), filters=Filters("secret"))
     reader = asyncio.run(stream(parts))
@@ -277,9 +302,9 @@ def test_a_screen_lets_a_clean_answer_out_whole():
 
 
 def test_under_a_screen_choices_wait_for_the_end_and_are_checked():
-    bad = InLoop(Choices(raw='[{"arguments":"sec'), Choices(raw='ret"}]'))
+    bad = InLoop(*(Choices(raw=json.dumps([{"index": 0, "delta": {"content": text}}])) for text in ("a sec", "ret")))
     reader = asyncio.run(stream(parts_of(bad, filters=Filters("secret"))))
-    assert '"code":"content_filter"' in reader.text and "arguments" not in reader.text
+    assert '"code":"content_filter"' in reader.text and "delta" not in reader.text
     good = InLoop(Choices(raw="[1]"), Choices(raw="[2]"))
     assert asyncio.run(stream(parts_of(good, filters=Filters("secret")))).text == "[[1]][[2]]."
 

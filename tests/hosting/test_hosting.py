@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from lifeloop.core.candidates import Answer, Message, Request
 from lifeloop.core.errors import ModelError
 from lifeloop.core.gateway_brief import Hosting
-from lifeloop.hosting import hosts
+from lifeloop.hosting import child, hosts
 from lifeloop.hosting.frames import Ask, Line, packed
 from lifeloop.hosting.hosted import AWAY, Hosted, hosted
 from lifeloop.models.model import AnswersInLoop, Embeds, PassesOn, Unanswered
@@ -28,7 +28,7 @@ QUICK = Hosting(silent_seconds=1.0, stuck_seconds=0.5)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hosts, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(child, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(hosts, "FIRST_PAUSE", 0.1)
     monkeypatch.setattr(hosts, "LINGER_SECONDS", 0.2)
 
@@ -67,6 +67,8 @@ def test_a_hosted_model_answers_as_the_model_does_in_threads_and_in_a_loop():
         assert [said.output for said in model.answer([Request("a"), Request("b")])] == ["a", "b"]
         assert model.answer([]) == []
         assert model.embed(["four", "seven"]) == [[4.0, 1.0], [5.0, 1.0]]
+        vectors, took = asyncio.run(model.embed_in_loop(["four"], 5.0))
+        assert (vectors, took.tokens_in) == ([[4.0, 1.0]], 4)
         *pieces, whole = model.stream(Request("count 3"))
         assert pieces == ["0 ", "1 ", "2 "]
         assert whole.output == "0 1 2 "

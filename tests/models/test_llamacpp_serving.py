@@ -140,6 +140,9 @@ def test_a_stream_with_options_gives_the_choices_as_they_come(writer):
     assert all(isinstance(piece, Choices) for piece in pieces)
     chosen = [choice for piece in pieces for choice in json.loads(piece.raw)]
     assert {choice["index"] for choice in chosen} == {0, 1}
+    assert {choice["finish_reason"] for choice in chosen if choice["index"] == 0} == {None}  # the answer says it
+    assert answer.finish in {"stop", "length"}
+    assert [choice["finish_reason"] for choice in chosen if choice["index"] == 1][-1] in {"stop", "length"}
     assert "".join(piece.text for piece in pieces) == answer.output
 
 

@@ -25,14 +25,36 @@ def other_user() -> dict[str, str]:
     pytest.skip("PostgreSQL does not run as root, and there is no other user")
 
 
+class Server:
+    """A server in a folder: started, stopped and started again."""
+
+    def __init__(self, folder: Path, user: dict[str, str]) -> None:
+        self.folder = folder
+        self.url = f"postgresql://lifeloop@/postgres?host={folder}"
+        self._user = user
+        self._process: subprocess.Popen[bytes] | None = None
+        made = ["initdb", "-D", str(folder / "data"), "-U", "lifeloop", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        subprocess.run(made, check=True, capture_output=True, cwd=folder, **user)
+
+    def start(self) -> None:
+        asked = ["postgres", "-D", str(self.folder / "data"), "-k", str(self.folder), "-c", "listen_addresses=", "-F"]
+        quiet = subprocess.DEVNULL
+        self._process = subprocess.Popen(asked, stdout=quiet, stderr=quiet, cwd=self.folder, **self._user)
+        _wait_for(self.url)
+
+    def stop(self) -> None:
+        """End it at once, with all connections."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(30)
+            self._process = None
+
+
 @contextlib.contextmanager
-def running_server() -> Iterator[str]:
-    """Yield the URL of a server's own database; skip the test where there can be none."""
+def own_server() -> Iterator[Server]:
+    """Yield a started server of the test's own, to be stopped and started; skip the test where there can be none."""
     if importlib.util.find_spec("psycopg") is None:
         pytest.skip("psycopg is not installed: pip install 'lifeloop[postgres]'")
-    if url := os.environ.get("LIFELOOP_TEST_POSTGRES"):
-        yield url
-        return
     if not shutil.which("postgres") or not shutil.which("initdb"):
         pytest.skip("no PostgreSQL here: install it, or set LIFELOOP_TEST_POSTGRES to the URL of a server")
     user = other_user()
@@ -41,19 +63,23 @@ def running_server() -> Iterator[str]:
         shutil.chown(folder, user["user"])
     server = None
     try:
-        data = folder / "data"
-        made = ["initdb", "-D", str(data), "-U", "lifeloop", "-A", "trust", "-E", "UTF8", "--no-sync"]
-        subprocess.run(made, check=True, capture_output=True, cwd=folder, **user)
-        asked = ["postgres", "-D", str(data), "-k", str(folder), "-c", "listen_addresses=", "-F"]
-        server = subprocess.Popen(asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, **user)
-        url = f"postgresql://lifeloop@/postgres?host={folder}"
-        _wait_for(url)
-        yield url
+        server = Server(folder, user)
+        server.start()
+        yield server
     finally:
         if server is not None:
-            server.send_signal(signal.SIGQUIT)  # at once: nothing in it is to be kept
-            server.wait(30)
+            server.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def running_server() -> Iterator[str]:
+    """Yield the URL of a server's own database; skip the test where there can be none."""
+    if url := os.environ.get("LIFELOOP_TEST_POSTGRES"):
+        yield url
+        return
+    with own_server() as server:
+        yield server.url
 
 
 def _wait_for(url: str) -> None:

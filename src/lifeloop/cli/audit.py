@@ -16,7 +16,7 @@ def command(folder: Path, as_json: bool) -> None:
     """Check that no verdict was changed, and that its evidence is there.
 
     Recomputes the chain of hashes over the ledger's verdicts, holds each against the vault, and checks that every
-    release has a verdict that promotes it. Ends with exit code 1 if anything is wrong.
+    release and every rollout rests on a verdict that promotes it. Ends with exit code 1 if anything is wrong.
 
     \b
     Examples:
@@ -43,6 +43,12 @@ def command(folder: Path, as_json: bool) -> None:
                 f"by verdict {short(release.verdict)}"
             )
             _problems(release.problems)
+        for rollout in found.rollouts:
+            click.echo(
+                f"{_mark(rollout.problems)} rollout {rollout.sequence:<3} {short(rollout.release)}  "
+                f"{rollout.strategy}: {rollout.phase.replace('_', ' ')}"
+            )
+            _problems(rollout.problems)
         _problems(found.problems)
     if found.n_problems:
         things = "1 thing is" if found.n_problems == 1 else f"{found.n_problems} things are"

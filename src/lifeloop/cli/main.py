@@ -17,11 +17,14 @@ COMMANDS = {
     "why": "Walk from production back to the brief.",
     "compare": "Test two candidates on the same examples.",
     "training": "Show how candidates were trained: curves, checks, search.",
+    "release": "Begin the release of a verdict, or list what became of releases.",
+    "rollback": "Take back the running rollout, or what is in production.",
     "override": "Promote against the gate, with a name and a reason that stay on record.",
     "audit": "Check that no verdict was changed, and that its evidence is there.",
     "data": "Versions of the data: card, differences, rows, export, selection.",
     "prompts": "Versions of prompts, what changed, and how they answer.",
     "report": "Write the report of a cycle again.",
+    "keys": "API keys: create, list, rotate, limit, revoke.",
     "serve": "Serve what is in production behind an OpenAI-compatible API.",
 }
 

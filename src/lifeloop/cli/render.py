@@ -130,6 +130,17 @@ def verdict(result: Any) -> None:
         click.echo(
             f"in production: {found.challenger_name} (release {short(result.released)}); `lifeloop serve` serves it"
         )
+    elif result.begun:
+        click.echo(begun_line(result.begun))
+
+
+def begun_line(begun: Any) -> str:
+    """Return in one line what became of a verdict that promotes."""
+    if begun.state == "released":
+        return f"in production: {begun.name} (release {short(begun.release)}), {begun.about}"
+    if begun.state == "held":
+        return click.style(f"not released: {begun.name}: {begun.about}", fg="yellow")
+    return f"rolling out: {begun.name} (release {short(begun.release)}), {begun.about}; `lifeloop serve` takes it on"
 
 
 def _objective(found: ObjectiveResult) -> str:

@@ -3,8 +3,12 @@
 import logging
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from lifeloop.store.rows import ReleaseRow
 
 
 @click.command(short_help="Serve what is in production behind an OpenAI-compatible API.")
@@ -26,24 +30,14 @@ def command(folder: Path, host: str, port: int, workers: int, open_to_all: bool,
       lifeloop serve --workers 4 --host 0.0.0.0      once `lifeloop keys create` has made a key
       curl -s localhost:8000/v1/tasks/tickets -d '{"text": "my card was eaten"}'
     """
-    from lifeloop.core.errors import GateError
     from lifeloop.gateway.fleet import serve_project
     from lifeloop.project import open_project
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     project = open_project(folder)
-    ledger = project.open_ledger()
-    release = ledger.current_release()
-    ledger.close()
-    if release is None and not wait:
-        raise GateError(
-            "nothing is in production",
-            where=str(project.folder),
-            fix="`lifeloop run` first: only a verdict that promotes puts a candidate there; or --wait for one",
-        )
     name = project.brief.project.name
 
-    def announce(host: str, port: int) -> None:
+    def announce(host: str, port: int, release: "ReleaseRow | None") -> None:
         base = f"http://{host}:{port}"
         what = f"{release.name} (release {release.id[:12]})" if release else "what will be in production"
         click.echo(f"serving {what}")
@@ -51,4 +45,13 @@ def command(folder: Path, host: str, port: int, workers: int, open_to_all: bool,
         click.echo(f"  {base}/v1/tasks/{name}  text in, answer out")
         click.echo(f"  {base}/docs             what else it answers")
 
-    serve_project(project, host, port, n_workers=workers, open_to_all=open_to_all, clock=time.time, announce=announce)
+    serve_project(
+        project,
+        host,
+        port,
+        n_workers=workers,
+        open_to_all=open_to_all,
+        wait=wait,
+        clock=time.time,
+        announce=announce,
+    )

@@ -10,7 +10,7 @@ from lifeloop.auto import expand
 from lifeloop.core.brief import parse_brief
 from lifeloop.core.content import short
 from lifeloop.place import BRIEF_FILE, ledger_url, read_brief_text
-from lifeloop.store.standing import Standing, standing
+from lifeloop.store.standing import RolloutStanding, Standing, standing
 
 
 @click.command(short_help="Say what is in production and where the loop stands.")
@@ -47,6 +47,8 @@ def _lines(found: Standing, enough: int, now: float) -> list[str]:
         )
     else:
         lines.append("production  nothing: no verdict has promoted a candidate yet")
+    if found.rollout:
+        lines.append(f"rollout     {_rollout(found.rollout, now)}")
     if found.decided_cycle == found.cycle:
         lines.append(f"cycle {found.cycle}     {found.decision}: {found.reason}")
     else:
@@ -56,6 +58,16 @@ def _lines(found: Standing, enough: int, now: float) -> list[str]:
     if found.new_feedback >= enough:
         lines.append("next        `lifeloop run` learns from the new feedback")
     return lines
+
+
+def _rollout(row: RolloutStanding, now: float) -> str:
+    by = f" by {row.by}" if row.by else ""
+    ago = _ago(now - row.at)
+    if row.phase == "running":
+        what = "shadow of" if row.strategy == "shadow" else f"{row.strategy}, step {row.step + 1}:"
+        return f"{short(row.release)}, {what} {row.share:.1%} of the traffic, since {ago}: {row.reason}"
+    done = "taken back" if row.phase == "rolled_back" else "promoted"
+    return f"{short(row.release)}, {row.strategy}, {done} {ago}{by}: {row.reason}"
 
 
 def _ago(seconds: float) -> str:

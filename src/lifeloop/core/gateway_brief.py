@@ -77,6 +77,8 @@ class Hosting(Struct, frozen=True, forbid_unknown_fields=True):
     """A model's process that shows no sign of life for so long is restarted."""
     stuck_seconds: Positive = 60.0
     """One that works for so long on a request that nobody waits for any more is restarted."""
+    warm: bool = True
+    """Keep the release before loaded, so that `lifeloop rollback` takes effect at once."""
 
 
 class Gateway(Struct, frozen=True, forbid_unknown_fields=True):

@@ -16,8 +16,8 @@ from msgspec import Struct
 from lifeloop.filters.filter import About
 
 REPEATED = "it repeats a secret of its system prompt"
-_NO_LETTER = re.compile(r"[^a-z0-9]+")
-_NO_BASE64 = re.compile(r"[^A-Za-z0-9+/]+")
+_NO_LETTER = re.compile(r"[\W_]+")  # letters of other scripts stay: they are no mere filling
+_NO_BASE64 = re.compile(r"[^\w+/]+")
 
 
 class _Needles(Struct, frozen=True):

@@ -19,7 +19,7 @@ _PHRASES = (
     # set aside what was said before
     rf"(?:ignore|disregard|forget|override|overrule|bypass|discard|drop|neglect|skip|do not follow|don t follow|"
     rf"stop following|pay no attention to) (?:{_OLD} ){{1,6}}{_RULES}\b",
-    r"(?:ignore|disregard|forget) (?:everything|all|anything)(?: that)?(?: was| i| you| we| were)?(?: have| ve)? "
+    r"(?:ignore|disregard|forget) (?:everything|all|anything)(?: that)?(?: i| you| we)?(?: was| were| have| ve)? "
     r"(?:been )?(?:told|said|written|read|above|before)\b",
     # get at the prompt
     r"(?:reveal|print|show|repeat|output|display|tell|give|share|leak|disclose|dump|recite|write(?: out| down)?|quote|"
@@ -47,7 +47,8 @@ _PHRASES = (
 _PHRASE = re.compile("|".join(_PHRASES))
 _SIGNS = re.compile(
     r"<\|(?:im_start|im_end|system|user|assistant|start_header_id|end_header_id|eot_id|endoftext|begin_of_text)\|>"
-    r"|<<\/?SYS>>|\[\/?INST\]|<\/?(?:start|end)_of_turn>|^\s*#{2,}\s*(?:system|instruction)\s*:",
+    r"|<<\/?SYS>>|\[\/?INST\]|<\/?(?:start|end)_of_turn>|^\s*#{2,}\s*(?:system|instruction)\s*:"
+    r"|\bnew (?:system )?(?:instructions|prompt)\s*:",
     re.IGNORECASE | re.MULTILINE,
 )
 _BETWEEN = re.compile(r"[\W_]+")
@@ -65,7 +66,7 @@ class Injection:
         """Return why a text may not pass."""
         del about, whole
         if _SIGNS.search(text):
-            return "it holds signs that only the gateway may put between turns"
+            return "it holds signs that set instructions apart from what is asked"
         if _PHRASE.search(_plain(text)):
             return "it asks to set aside or to reveal the instructions that answers are given under"
         return ""

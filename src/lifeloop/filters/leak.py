@@ -49,8 +49,12 @@ def _runs(text: str, rows: frozenset[str], whole: bool) -> tuple[int, int, int]:
     for word in _WORD.finditer(text):
         if not whole and word.end() == len(text):
             break  # it may go on
-        run.append((word.group().casefold(), word.start()))
-        while run and " ".join(each for each, _ in run) not in rows:
+        said = word.group().casefold()
+        if said not in rows:
+            run.clear()
+            continue
+        run.append((said, word.start()))
+        while len(run) > 1 and " ".join([each for each, _ in run]) not in rows:
             run.pop(0)
         longest = max(longest, len(run))
         if longest >= WORDS:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from lifeloop.core.errors import LifeloopError
 from lifeloop.gateway import (
     chat,
     cors,
@@ -25,7 +26,7 @@ from lifeloop.gateway import (
 from lifeloop.gateway.docs_page import docs
 from lifeloop.gateway.errors import RequestError, failed
 from lifeloop.gateway.http import Call, Headers, Receive, Reply, Scope, Send, error_reply, request_ids, send_reply
-from lifeloop.gateway.running import close_parts, open_parts
+from lifeloop.gateway.running import start, stop
 from lifeloop.gateway.serving import Parts, Serving
 
 log = logging.getLogger(__name__)
@@ -48,9 +49,10 @@ async def healthz(call: Call) -> Reply:
 
 
 async def readyz(call: Call) -> Reply:
-    """Say whether a release is loaded, and what is wrong where something is."""
-    readiness = call.parts.router.readiness()
-    ready = readiness.ready and not call.parts.admission.draining
+    """Say whether requests are answered: a release and the keys are loaded, and the process does not stop."""
+    parts = call.parts
+    readiness = parts.router.readiness()
+    ready = readiness.ready and parts.keys.loaded and not parts.admission.draining
     return Reply(msgspec.json.encode(readiness), 200 if ready else 503)
 
 
@@ -135,14 +137,15 @@ class App:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 try:
-                    self.parts = open_parts(self._serving)
+                    running = start(self._serving)
                 except Exception as error:
-                    log.exception("the gateway cannot start")
+                    log.error("the gateway cannot start", exc_info=not isinstance(error, LifeloopError))
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
                     return
+                self.parts = running.parts
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
-                await close_parts(self.parts)
+                await stop(running)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 

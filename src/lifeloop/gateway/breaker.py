@@ -5,7 +5,7 @@ counts as a failure, or of clocks: `now` is seconds of any clock that only goes 
 """
 
 LONGEST_OPEN = 60.0
-"""Seconds that a candidate is left out at most before the next probe."""
+"""Seconds that a candidate is left out at most before the next probe; also after one of which nothing is heard."""
 
 
 class Breaker:
@@ -28,7 +28,7 @@ class Breaker:
         self.open_seconds = self._first
         """How long it stays open the next time."""
         self.until = 0.0
-        """When it may be probed; 0 while it is closed, infinite while a probe is under way."""
+        """When it may be probed; 0 while it is closed."""
 
     def admit(self, now: float) -> int:
         """Return the ticket of a request that may be sent, or 0 where it may not."""
@@ -36,7 +36,7 @@ class Breaker:
             return self._ticket
         if now < self.until:
             return 0
-        self.until = float("inf")
+        self.until = now + LONGEST_OPEN
         self._ticket += 1
         return self._ticket
 
@@ -69,8 +69,6 @@ class Breaker:
 
     def waits(self, now: float) -> float:
         """Return the seconds until the next probe is possible; 0 while requests go through."""
-        if self.until == float("inf"):
-            return self.open_seconds
         return max(0.0, self.until - now) if self.until else 0.0
 
     def _conclude(self, ok: bool, now: float) -> None:

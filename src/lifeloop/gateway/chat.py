@@ -9,7 +9,7 @@ from lifeloop.gateway.answering import Asked, Outcome
 from lifeloop.gateway.completions import CHAT, DONE, check_model, finish_reason, usage_of
 from lifeloop.gateway.conversations import conversation
 from lifeloop.gateway.http import Call, Reply, answer_headers
-from lifeloop.gateway.options import FREE_TASKS, check_options, options_of
+from lifeloop.gateway.options import FREE_TASKS, accepted, options_of
 from lifeloop.gateway.serving import ask_messages, serve_one, unanswered
 from lifeloop.gateway.streaming import Frame, StreamedAnswer
 from lifeloop.gateway.wire import ChatBody, read
@@ -22,19 +22,17 @@ async def complete(call: Call) -> Reply | StreamedAnswer:
     """Answer a conversation, whole or in pieces."""
     parts = call.parts
     body = await read(call, ChatBody)
-    task = parts.serving.task.name
-    messages = conversation(body.messages, whole=task in FREE_TASKS)
+    messages = conversation(body.messages, whole=parts.serving.task.name in FREE_TASKS)
     check_model(parts, body.model)
     asked = ask_messages(
         parts,
         call.id,
         messages,
         max_tokens=body.max_completion_tokens or body.max_tokens or 0,
-        options=options_of(body),
+        options=accepted(parts, options_of(body), messages),
         user_key=call.user_key(body.user or body.safety_identifier),
         api_key=call.api_key,
     )
-    check_options(task, parts.router.peek(), asked.request)
     if body.stream:
         usage = bool(body.stream_options and body.stream_options.include_usage)
         return StreamedAnswer(parts, asked, _frames(asked, usage))

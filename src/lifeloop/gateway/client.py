@@ -9,6 +9,8 @@ from typing import Any
 
 from lifeloop.gateway.pieces import STALL_SECONDS
 
+HANG_UP = "lifeloop.hang_up"
+"""Key of the scope under which a protocol may say how a connection is ended at once."""
 LEFT = "the connection ended"
 TOOK_NOTHING = "the client took nothing"
 
@@ -16,14 +18,15 @@ TOOK_NOTHING = "the client took nothing"
 class Client:
     """Made in the task that streams; `let_go` ends the watching."""
 
-    __slots__ = ("_loop", "_send", "_since", "_streaming", "_timer", "_watcher", "begun", "gone")
+    __slots__ = ("_hang_up", "_loop", "_send", "_since", "_streaming", "_timer", "_watcher", "begun", "gone")
 
-    def __init__(self, receive: Any, send: Any) -> None:
+    def __init__(self, scope: Any, receive: Any, send: Any) -> None:
         self.gone = ""
         """Why the client is gone; "" while it is there."""
         self.begun = False
         """Whether the head of the response has gone out."""
         self._send = send
+        self._hang_up = scope.get(HANG_UP)
         self._since = 0.0  # when the bytes went out that the client has not taken; 0 where it has
         self._loop = asyncio.get_running_loop()
         self._streaming: Any = asyncio.current_task()
@@ -61,6 +64,8 @@ class Client:
             left -= self._loop.time() - self._since
             if left <= 0.0:
                 self._leave(TOOK_NOTHING)
+                if self._hang_up is not None:
+                    self._hang_up()  # closing would wait until it has taken what is buffered
                 return
         self._timer = self._loop.call_later(max(left, 0.001), self._look_at_the_time)
 

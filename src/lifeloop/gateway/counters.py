@@ -13,6 +13,7 @@ import logging
 import mmap
 import os
 import struct
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class Counters:
         self._file = -1
         self.place = 0
         self._slots: dict[str, int] = {}
-        self._n_alone = 0
+        self._finding = threading.Lock()
         if path is not None:
             try:
                 self._open(path)
@@ -79,6 +80,20 @@ class Counters:
                 total += word - base
         return total
 
+    def latest(self, slot: int, ring: int, second: int) -> int:
+        """Return what all processes counted in a second and the one before: what may still grow."""
+        first = slot + ring * _RING
+        read = self._unpack[self.cells[2]]
+        total, base = 0, second << 32
+        for word in read(self._map, (first + second % SECONDS * PROCESSES) * _WORD):
+            if word >= base:
+                total += word - base
+        base -= 1 << 32
+        for word in read(self._map, (first + (second - 1) % SECONDS * PROCESSES) * _WORD):
+            if word >= base:
+                total += word - base
+        return total
+
     def add(self, slot: int, ring: int, second: int, n: int) -> None:
         """Count n, which may be negative, in a second."""
         place = slot + ring * _RING + second % SECONDS * PROCESSES + self.place
@@ -90,8 +105,11 @@ class Counters:
     def day(self, slot: int, day: int) -> int:
         """Return what all processes counted in a day (since the epoch)."""
         base = day << 48
-        words = self._unpack[self.cells[2]](self._map, (slot + RINGS * _RING) * _WORD)
-        return sum(word - base for word in words if word >> 48 == day)
+        total = 0
+        for word in self._unpack[self.cells[2]](self._map, (slot + RINGS * _RING) * _WORD):
+            if word >> 48 == day:
+                total += word - base
+        return total
 
     def add_day(self, slot: int, day: int, n: int) -> None:
         """Count n in a day."""
@@ -131,15 +149,19 @@ class Counters:
         raise OSError(0, f"{PROCESSES} processes share it already")
 
     def _find(self, name: str) -> int:
-        """Return a name's slot, a new one where it has none; beyond the last, cells of this process alone."""
+        """Return a name's slot, a new one where it has none.
+
+        Raises OSError on a full disk, OverflowError where there are SLOTS names already.
+        """
         digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
-        if self._file < 0:
-            return self._numbered(digest)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        try:
-            return self._numbered(digest)
-        finally:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
+        with self._finding:
+            if self._file < 0:
+                return self._numbered(digest)
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            try:
+                return self._numbered(digest)
+            finally:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _numbered(self, digest: bytes) -> int:
         n_names = self.cells[3]

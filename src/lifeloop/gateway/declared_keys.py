@@ -35,11 +35,13 @@ class _Entry(Struct, frozen=True, forbid_unknown_fields=True):
     usd_per_day: float = 0.0
 
 
-def read_declared() -> tuple[DeclaredKey, ...]:
-    """Return the keys of the file and of the environment, none where neither is set.
+def read_declared() -> tuple[DeclaredKey, ...] | None:
+    """Return the keys of the file and of the environment, or None where neither variable is set.
 
     Raises GatewayError that names the variable and the entry, and never holds a key.
     """
+    if not (os.environ.get(FILE_VARIABLE) or os.environ.get(VARIABLE)):
+        return None
     found: list[DeclaredKey] = []
     if name := os.environ.get(FILE_VARIABLE):
         try:

@@ -5,11 +5,15 @@ They are no answers to the project's task: no event is written, and no rollout a
 
 import asyncio
 import base64
+import logging
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
 
+from lifeloop.core.candidates import Answer
 from lifeloop.gateway.completions import check_model
 from lifeloop.gateway.errors import RequestError, not_ready
 from lifeloop.gateway.http import Call, Reply, answer_headers
@@ -17,6 +21,8 @@ from lifeloop.gateway.routing import Live, Member
 from lifeloop.gateway.wire import EmbeddingsBody, read
 from lifeloop.gateway.wire_replies import Embedding as One
 from lifeloop.gateway.wire_replies import EmbeddingsReply, EmbeddingsUsage
+
+log = logging.getLogger(__name__)
 
 
 async def embed(call: Call) -> Reply:
@@ -34,12 +40,11 @@ async def embed(call: Call) -> Reply:
     if live is None:
         raise not_ready()
     member = _embedder(live)
-    vectors = await _vectors(member, texts, live.seconds)
-    tokens = _tokens(member, texts)
+    vectors, said = await _vectors(member, texts, live.seconds)
     if call.key is not None:
-        parts.limits.spend(call.key.id, tokens, 0.0)
+        parts.limits.spend(call.key.id, said.tokens_in, said.usd)
     data = [One(place, _coded(vector, body.encoding_format)) for place, vector in enumerate(vectors)]
-    reply = EmbeddingsReply(data, member.name, EmbeddingsUsage(tokens, tokens))
+    reply = EmbeddingsReply(data, member.name, EmbeddingsUsage(said.tokens_in, said.tokens_in))
     return Reply(msgspec.json.encode(reply), 200, answer_headers(call.id, member.name, live.id)[1:])
 
 
@@ -51,25 +56,26 @@ def _embedder(live: Live) -> Member:
     raise RequestError(400, message, param="model", code="unsupported_model")
 
 
-async def _vectors(member: Member, texts: Sequence[str], seconds: float) -> list[list[float]]:
-    """Return the vectors. Raises RequestError where the candidate does not give them in time."""
-    model = member.model
+async def _vectors(member: Member, texts: Sequence[str], seconds: float) -> tuple[list[list[float]], Answer]:
+    """Return the vectors, and what they took. Raises RequestError where the candidate does not give them in time."""
+    model: Any = member.model
     try:
         if hasattr(model, "embed_in_loop"):
-            found: list[list[float]] = await model.embed_in_loop(texts, seconds)
+            found: tuple[list[list[float]], Answer] = await model.embed_in_loop(texts, seconds)
             return found
-        async with asyncio.timeout(seconds * max(1, len(texts) // member.batch_size)):
-            return await asyncio.to_thread(model.embed, texts)
+        async with asyncio.timeout(seconds * math.ceil(len(texts) / member.batch_size)):
+            return await asyncio.to_thread(_embed, model, texts)
     except Exception as error:  # whatever a model raises, its request alone fails
         why = "timed out" if isinstance(error, TimeoutError) else getattr(error, "why", "failed")
+        if why == "failed":
+            log.warning("%s gives no vectors: %s", member.name, error)
         message = f"No candidate could answer: {member.name} {why}."
-        raise RequestError(503, message, code="no_answer", headers={"retry-after": "1"}) from error
+        raise RequestError(503, message, code="no_answer", headers={"retry-after": "1"}) from None
 
 
-def _tokens(member: Member, texts: Sequence[str]) -> int:
-    """Return how many tokens the texts are, where the model counts them, else 0."""
-    count = getattr(member.model, "count_tokens", None)
-    return int(count(texts)) if count is not None else 0
+def _embed(model: Any, texts: Sequence[str]) -> tuple[list[list[float]], Answer]:
+    tokens = model.count_tokens(texts) if hasattr(model, "count_tokens") else 0
+    return model.embed(texts), Answer(output="", tokens_in=tokens)
 
 
 def _coded(vector: Sequence[float], encoding: str | None) -> list[float] | str:

@@ -50,7 +50,7 @@ async def give_feedback(call: Call) -> Reply:
         better_than=other,
     )
     try:
-        parts.recorder.add_feedback(feedback)
+        parts.recorder.add_feedback(parts.redact.feedback(feedback) if parts.redact is not None else feedback)
     except StoreError:
         raise _no_room() from None
     return Reply(msgspec.json.encode(FeedbackReply(call.id, event)))
@@ -64,20 +64,22 @@ def _label(body: FeedbackBody) -> str | None:
 
 
 async def _is_known(parts: Parts, event: str) -> bool:
-    """Return whether an event is in the ledger or on its way there; waits a second for what others served."""
-    if parts.recorder.pending(event):
-        return True
+    """Return whether an event is in the ledger or on its way there; waits a second for what other machines served."""
     if len(event) != 32 or not _HEX.issuperset(event):
         return False
     for pause in (*PAUSES, 0.0):
         try:
-            if await asyncio.to_thread(parts.serving.ledger.event, event) is not None:
+            if await asyncio.to_thread(_look_for, parts, event):
                 return True
         except StoreError:
             raise _away() from None
         if pause:
             await asyncio.sleep(pause)
     return False
+
+
+def _look_for(parts: Parts, event: str) -> bool:
+    return parts.recorder.pending(event) or parts.serving.ledger.event(event) is not None
 
 
 def _away() -> RequestError:

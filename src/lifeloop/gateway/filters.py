@@ -21,7 +21,7 @@ from lifeloop.models.canary import reads_prompt
 from lifeloop.models.prompting import PLAIN, render_system
 from lifeloop.store.vault import Vault
 
-PAST = 200
+PAST = 120
 """Characters that went out already and are still shown to a stream's filters: where a word or a row began."""
 
 

@@ -12,18 +12,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
-from lifeloop.core.errors import GatewayError, LifeloopError
+from lifeloop.core.errors import GateError, GatewayError, LifeloopError, StoreError
 from lifeloop.gateway.declared_keys import read_declared
 from lifeloop.gateway.project_serving import EVENTS, canary_of
 from lifeloop.gateway.protection import check_protection
+from lifeloop.gateway.remembered import recall
+from lifeloop.gateway.running import KEYS, TRAFFIC
 from lifeloop.gateway.serve import listen
 from lifeloop.gateway.supervisor import Supervisor
 from lifeloop.gateway.worker_process import Setup
 from lifeloop.hosting.hosts import Hosts
-from lifeloop.lifecycle.rollouts import advance
+from lifeloop.lifecycle.rollouts import Steward
 from lifeloop.project import Project
-from lifeloop.store.ledger import Ledger
+from lifeloop.store.ledger import Ledger, attach_ledger
+from lifeloop.store.rows import ReleaseRow
 from lifeloop.store.shipping import Shipper
 
 log = logging.getLogger(__name__)
@@ -40,18 +44,27 @@ def serve_project(
     *,
     n_workers: int,
     open_to_all: bool,
+    wait: bool,
     clock: Callable[[], float],
-    announce: Callable[[str, int], None],
+    announce: Callable[[str, int, ReleaseRow | None], None],
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests in flight and write every event.
 
-    Raises GatewayError where the address cannot be had, or where it can be reached from elsewhere and no key is asked
-    for; BriefError where the brief's protection names what is not there.
+    `wait`: also while nothing is in production yet. `announce` is called with the address and what is in production
+    once requests are taken. Raises GateError where nothing is in production, GatewayError where the address cannot be
+    had, or where it can be reached from elsewhere and no key is asked for; BriefError where the brief's protection
+    names what is not there, StoreError where the ledger is away and nothing is known of before.
     """
     check_protection(project.brief.gateway.protection)
-    declared = read_declared()
-    with contextlib.closing(project.open_ledger()) as ledger:
-        if host not in LOOPBACK and not (open_to_all or declared or ledger.key_rows()):
+    ledger, known = _ledger_of(project)
+    with contextlib.closing(ledger):
+        if known.production is None and not wait:
+            raise GateError(
+                "nothing is in production",
+                where=str(project.folder),
+                fix="`lifeloop run` first: only a verdict that promotes puts a candidate there; or --wait for one",
+            )
+        if host not in LOOPBACK and not (open_to_all or known.has_keys):
             raise GatewayError(
                 "others could reach this address, and no key is asked for",
                 where=f"--host {host}",
@@ -66,7 +79,29 @@ def serve_project(
                 n_workers,
                 drain_seconds=project.brief.gateway.load.drain_seconds,
             )
-            supervisor.run(lambda: announce(host, listener.getsockname()[1]))
+            supervisor.run(lambda: announce(host, listener.getsockname()[1], known.production))
+
+
+class _Known(Struct, frozen=True):
+    """What is known when a gateway starts."""
+
+    production: ReleaseRow | None
+    has_keys: bool
+
+
+def _ledger_of(project: Project) -> tuple[Ledger, _Known]:
+    """Return the ledger and what it says, or what it said last where it is away now. Raises StoreError."""
+    try:
+        ledger = project.open_ledger()
+        return ledger, _Known(ledger.current_release(), bool(read_declared() or ledger.key_rows()))
+    except StoreError as error:
+        folder = project.state / EVENTS
+        traffic = recall(folder.with_name(folder.name + TRAFFIC))
+        if traffic is None:
+            raise
+        log.warning("the ledger is away, what was in production last is served: %s", error)
+        has_keys = bool(read_declared()) or folder.with_name(folder.name + KEYS).exists()
+        return attach_ledger(project.ledger_url), _Known(traffic.production, has_keys)
 
 
 @contextlib.contextmanager
@@ -78,9 +113,8 @@ def _beside(project: Project, ledger: Ledger, clock: Callable[[], float]) -> Ite
     # A socket's path may have a hundred characters at most, and a project's folder may have more.
     with tempfile.TemporaryDirectory(prefix="lifeloop-") as place:
         control = Path(place) / "models"
-        hosts = Hosts(
-            control, project.vault_url, project.state / "cache", project.brief.gateway.hosting, canary_of(project)
-        )
+        hosting = project.brief.gateway.hosting
+        hosts = Hosts(control, project.vault_url, project.state / "cache", hosting, canary_of(project))
         stop = threading.Event()
         thread = threading.Thread(target=_advance, args=(project, ledger, clock, stop), name="rollouts", daemon=True)
         shipper.start()
@@ -97,10 +131,10 @@ def _beside(project: Project, ledger: Ledger, clock: Callable[[], float]) -> Ite
 
 def _advance(project: Project, ledger: Ledger, clock: Callable[[], float], stop: threading.Event) -> None:
     """Look at the running rollout now and then; several gateways may do so at once, since only one of them wins."""
-    vault, told = project.open_vault(), ""
+    steward, told = Steward(ledger, project.open_vault(), clock), ""
     while not stop.wait(ADVANCE_SECONDS):
         try:
-            row = advance(ledger, vault, clock)
+            row = steward.look()
             told = ""
             if row is not None:
                 log.warning("rollout of release %s: %s, %s", row.release[:12], row.phase, row.reason)

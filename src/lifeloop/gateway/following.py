@@ -6,12 +6,13 @@ not answer the question for keys must not keep a rollback waiting. Time is count
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 5.0
-"""How long a call under way may take before its thread is left to itself."""
+"""How long calls under way may take, all together, before their threads are left to themselves."""
 
 
 class Following:
@@ -33,9 +34,10 @@ class Following:
     def close(self) -> None:
         """Make no further calls; wait a few seconds for those under way."""
         self._stop.set()
+        end = time.monotonic() + STOP_SECONDS
         for thread in self._threads:
             if thread.is_alive():
-                thread.join(STOP_SECONDS)
+                thread.join(max(0.0, end - time.monotonic()))
 
     def _follow(self, call: Callable[[], object]) -> None:
         told = ""

@@ -1,13 +1,15 @@
 """The API keys in memory: tells whose key a request brings and whether it may do what it asks.
 
 `refresh`, called in the background every moment, reads what changed in the ledger and in the declared keys; `find`, on
-the path of every request, touches neither. While the ledger cannot be read the keys read last go on working. Knows
-nothing of limits.
+the path of every request, touches neither. While the ledger cannot be read the keys read last go on working, and one
+that starts meanwhile begins with those that another process wrote down. Knows nothing of limits.
 """
 
 import hmac
 import logging
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import msgspec
 from msgspec import Struct
@@ -53,26 +55,39 @@ class KeyRing:
         ledger: Ledger,
         project: str,
         clock: Callable[[], float],
-        declared: Callable[[], Sequence[DeclaredKey]] = read_declared,
+        declared: Callable[[], Sequence[DeclaredKey] | None] = read_declared,
+        memory: Path | None = None,
     ) -> None:
-        """`clock` gives seconds since the epoch, UTC; `declared` the keys of file and environment."""
+        """`clock` gives seconds since the epoch, UTC; `declared` the keys of file and environment.
+        Where it gives None, none are declared; an empty list keeps everybody out.
+
+        `memory` is the file that keeps what the ledger said last, hashes and all but no secret; None for none.
+        """
         self._ledger = ledger
         self._project = project
         self._clock = clock
         self._declared = declared
+        self._memory = memory
         self._last = 0
-        self._loaded = False
-        self._away = ""
+        self._read = False  # whether the ledger was read, or else the memory
+        self._away = False
         self._wrong = ""
+        self._closed = False  # keys are declared, though perhaps none
+        self._rows: dict[str, KeyRow] = {}
         self._of_ledger: dict[str, _Held] = {}
         self._of_place: dict[str, _Held] = {}
         self._held: dict[str, _Held] = {}
         self._seen: dict[bytes, _Seen] = {}
 
     @property
+    def loaded(self) -> bool:
+        """Whether the keys are known; until they are, nobody may ask."""
+        return self._read and not (self._wrong and not self._held)
+
+    @property
     def open(self) -> bool:
         """Whether everybody may ask: no key was ever created or declared."""
-        return self._loaded and not self._held
+        return not self._held and self.loaded and not self._closed
 
     @property
     def limited(self) -> tuple[Key, ...]:
@@ -81,24 +96,10 @@ class KeyRing:
 
     def refresh(self) -> None:
         """Read what changed. Errors are logged once, and leave the keys as they were."""
-        changed = self._read_declared()
-        try:
-            rows = self._ledger.key_rows(self._last)
-        except StoreError as error:
-            if not self._away:
-                log.warning("the ledger cannot be read, the API keys read last go on working: %s", error)
-            self._away = "away"
-        else:
-            self._away = ""
-            for row in rows:
-                self._of_ledger[row.id] = _held(row)
-                self._last = row.sequence
-            changed = changed or bool(rows)
-        if changed:
+        declared = self._read_declared()
+        if self._read_ledger() or declared:
             self._held = {**self._of_ledger, **self._of_place}
             self._seen = {}
-        if not self._away and not self._wrong:
-            self._loaded = True
 
     def find(self, authorization: bytes | None, scope: str) -> Key | None:
         """Return the key of an `authorization` header; None while the gateway is open.
@@ -108,9 +109,10 @@ class KeyRing:
         seen = self._seen.get(authorization) if authorization is not None else None
         if seen is None:
             if not self._held:
-                if self._loaded:
+                if self.open:
                     return None
-                raise _unknown()
+                if not self.loaded:
+                    raise _unknown()
             seen = self._look_up(authorization)
         elif seen.until < self._clock():
             raise _invalid()
@@ -134,6 +136,41 @@ class KeyRing:
         remember[authorization] = seen
         return seen
 
+    def _read_ledger(self) -> bool:
+        """Read the rows that were added; return whether there are any."""
+        try:
+            rows = self._ledger.key_rows(self._last)
+        except StoreError as error:
+            if not self._away:
+                log.warning("the ledger cannot be read, the API keys read last go on working: %s", error)
+            self._away = True
+            return not self._read and self._recall()
+        self._away = False
+        for row in rows:
+            self._take(row)
+        if self._memory is not None and (rows or not self._read):
+            _remember(self._memory, list(self._rows.values()))
+        self._read = True
+        return bool(rows)
+
+    def _recall(self) -> bool:
+        """Begin with what another process wrote down; return whether there was anything."""
+        if self._memory is None:
+            return False
+        try:
+            rows = msgspec.json.decode(self._memory.read_bytes(), type=list[KeyRow])
+        except (OSError, msgspec.DecodeError):
+            return False
+        for row in rows:
+            self._take(row)
+        self._read = True
+        return bool(rows)
+
+    def _take(self, row: KeyRow) -> None:
+        self._rows[row.id] = row
+        self._of_ledger[row.id] = _held(row)
+        self._last = max(self._last, row.sequence)
+
     def _read_declared(self) -> bool:
         """Read the declared keys; return whether they changed."""
         try:
@@ -144,9 +181,22 @@ class KeyRing:
             self._wrong = str(error)
             return False
         self._wrong = ""
-        held = {each.key.id: _Held(each.key, each.hash) for each in declared}
+        self._closed = self._closed or declared is not None
+        held = {each.key.id: _Held(each.key, each.hash) for each in declared or ()}
         changed, self._of_place = held != self._of_place, held
         return changed
+
+
+def _remember(memory: Path, rows: Sequence[KeyRow]) -> None:
+    """Write the last row of each key; a disk that takes nothing is logged and does no harm."""
+    draft = memory.with_name(f"{memory.name}.{os.getpid()}")
+    try:
+        draft.touch(0o600)
+        draft.write_bytes(msgspec.json.encode(rows))
+        draft.replace(memory)
+    except OSError as error:
+        log.warning("the hashes of API keys cannot be written down for a start without ledger: %s", error.strerror)
+        draft.unlink(missing_ok=True)
 
 
 def _held(row: KeyRow) -> _Held:

@@ -1,9 +1,9 @@
 """What an API key may still ask for: requests and tokens in any minute, money in a day. Shared by a machine's workers.
 
-A window is the last 60 whole seconds and the one under way, so that no 60 seconds ever see more requests than the limit;
-a request may have to wait up to a second longer than it would by a stop-watch. Tokens and money are known only after an
-answer: they are charged then, and what is under way meanwhile may overdraw a window by as much. Minutes follow the
-monotonic clock, which never jumps; days follow the clock that events are stamped with.
+A window is the last 60 whole seconds and the one under way, so that no 60 seconds ever see more requests than the
+limit; a request may have to wait up to a second longer than it would by a stop-watch. Tokens and money are known only
+after an answer: they are charged then, and what is under way meanwhile may overdraw a window by as much. Minutes follow
+the monotonic clock, which never jumps; days follow the clock that events are stamped with.
 """
 
 import math
@@ -39,11 +39,11 @@ class _State:
 
     def total(self, ring: int, second: int) -> int:
         """Return what the window holds. Seconds that are over for good are summed once a second."""
-        counted = self.counters.second
         if self.until[ring] != second:
+            counted = self.counters.second
             self.old[ring] = sum(counted(self.slot, ring, other) for other in range(second - WINDOW, second - 1))
             self.until[ring] = second
-        return self.old[ring] + counted(self.slot, ring, second - 1) + counted(self.slot, ring, second)
+        return self.old[ring] + self.counters.latest(self.slot, ring, second)
 
 
 class Limits:
@@ -79,15 +79,13 @@ class Limits:
         if limits.usd_per_day:
             self._check_money(key.id, state)
         if limits.tokens_per_minute:
-            left = limits.tokens_per_minute - state.total(_TOKENS, second)
-            state.remaining[_TOKENS] = max(left, 0)
+            left = state.remaining[_TOKENS] = limits.tokens_per_minute - state.total(_TOKENS, second)
             if left <= 0:
                 raise self._refused(state, _TOKENS, now, limits.tokens_per_minute, "tokens")
         if limits.requests_per_minute:
             # Counted first and looked at then: of two processes that do so at once, one sees the other.
             counters.add(state.slot, _REQUESTS, second, 1)
-            left = limits.requests_per_minute - state.total(_REQUESTS, second)
-            state.remaining[_REQUESTS] = max(left, 0)
+            left = state.remaining[_REQUESTS] = limits.requests_per_minute - state.total(_REQUESTS, second)
             if left < 0:
                 counters.add(state.slot, _REQUESTS, second, -1)
                 raise self._refused(state, _REQUESTS, now, limits.requests_per_minute, "requests")
@@ -144,8 +142,9 @@ class Limits:
     def _check_money(self, key_id: str, state: _State) -> None:
         today = self._today()
         spent = here = state.counters.day(state.slot, today)
-        day, ledger, then = self._elsewhere.get(key_id, (-1, 0, 0))
-        if day == today:
+        elsewhere = self._elsewhere.get(key_id)
+        if elsewhere is not None and elsewhere[0] == today:
+            _, ledger, then = elsewhere
             spent = max(here, ledger + max(here - then, 0))
         if spent < state.limits.usd_per_day * NANO:
             return
@@ -185,7 +184,7 @@ def _headers(state: _State, resets: dict[int, int]) -> list[tuple[bytes, bytes]]
     for ring, (what, limit) in enumerate(named):
         if limit:
             found.append((b"x-ratelimit-limit-" + what, b"%d" % limit))
-            found.append((b"x-ratelimit-remaining-" + what, b"%d" % state.remaining[ring]))
+            found.append((b"x-ratelimit-remaining-" + what, b"%d" % max(state.remaining[ring], 0)))
             if ring in resets:
                 found.append((b"x-ratelimit-reset-" + what, b"%ds" % resets[ring]))
     return found

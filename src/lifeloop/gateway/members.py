@@ -9,8 +9,6 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 
-import msgspec
-
 from lifeloop.core.candidates import Candidate
 from lifeloop.core.content import Id
 from lifeloop.core.errors import ModelError
@@ -24,9 +22,6 @@ CLOSE_SECONDS = 600.0
 """How long the calls of a model that is no longer wanted may take before it is left to itself."""
 STOP_SECONDS = 5.0
 """The same when the gateway stops."""
-
-Prepare = Callable[[Candidate], Candidate]
-"""Gives a candidate as it is to be served: with what protects its prompt, say."""
 
 
 class Member:
@@ -70,10 +65,9 @@ class _Slot:
 class Members:
     """The loaded candidates of a process. Safe to use from any thread."""
 
-    def __init__(self, vault: Vault, load: Callable[[Id], Model], prepare: Prepare | None = None) -> None:
+    def __init__(self, vault: Vault, load: Callable[[Id], Model]) -> None:
         self._vault = vault
         self._load = load
-        self._prepare = prepare
         self._lock = threading.Lock()
         self._slots: dict[Id, _Slot] = {}
         self._closed = False
@@ -116,7 +110,7 @@ class Members:
     def _fill(self, identifier: Id, slot: _Slot) -> None:
         try:
             candidate = self._vault.get_value(identifier, Candidate)
-            member = Member(identifier, candidate, self._load(self._prepared(identifier, candidate)))
+            member = Member(identifier, candidate, self._load(identifier))
             with self._lock:
                 closed = self._closed
                 if not closed:
@@ -131,16 +125,6 @@ class Members:
                 if self._slots.get(identifier) is slot:
                     del self._slots[identifier]  # so that the next one tries again
             slot.loaded.set_exception(error)
-
-    def _prepared(self, identifier: Id, candidate: Candidate) -> Id:
-        """Return the id under which the candidate is served; what it is composed of is prepared with it."""
-        if self._prepare is None:
-            return identifier
-        members = tuple(
-            self._prepared(member, self._vault.get_value(member, Candidate)) for member in candidate.members
-        )
-        served = msgspec.structs.replace(self._prepare(candidate), members=members)
-        return identifier if served == candidate else self._vault.put_value(served)
 
 
 def _close(members: Iterable[Member], seconds: float) -> list[threading.Thread]:

@@ -101,7 +101,7 @@ TABLE: tuple[Described, ...] = (
         "Say what was good or bad about an answer.",
         (FeedbackReply,),
         FeedbackBody,
-        {"event": "5d0c0000000000000000000000000000", "rating": 1},
+        {"event": "THE-ID-OF-AN-ANSWER", "rating": 1},
         (404, 413),
         "feedback",
     ),
@@ -170,7 +170,7 @@ def _responses(row: Described) -> dict[str, Any]:
     schema: dict[str, Any] = {"anyOf": refs} if len(refs) > 1 else refs[0] if refs else {}
     content: dict[str, Any] = {row.media: {"schema": schema} if schema else {}}
     if row.streams:
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+        content["text/event-stream"] = {}
     request_id = {"x-request-id": {"description": "The id of the request.", "schema": {"type": "string"}}}
     responses: dict[str, Any] = {"200": {"description": "Done.", "headers": request_id, "content": content}}
     for status in sorted({*EVERYWHERE, *row.errors, *(WITH_KEY if row.scope else ())}):

@@ -100,8 +100,6 @@ async def _open(parts: "Parts", live: Live, member: Member, request: Request, ou
             prediction = _prediction(parts, member, first, outcome)
         except Exception as error:
             failure = as_unanswered(error)
-            if pieces is not None:
-                await pieces.aclose()
         except BaseException:  # cancelled: it says nothing of the candidate
             health.breaker.forget(ticket, continuity.now())
             if pieces is not None:
@@ -110,6 +108,8 @@ async def _open(parts: "Parts", live: Live, member: Member, request: Request, ou
         else:
             ticket = health.breaker.spoke(ticket, continuity.now())
             return Opened(member, health, ticket, pieces, first, prediction)
+        if pieces is not None:
+            await pieces.aclose()
         ticket = await again(continuity, health, ticket, failure, attempt, until)
         attempt += 1
 

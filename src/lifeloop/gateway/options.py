@@ -4,12 +4,15 @@ For chat and generate, options go to candidates that pass them on (`models.model
 one that changes the answer's form, the request is refused: an answer that ignores it would be a wrong one.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from lifeloop.core.candidates import Request
+from lifeloop.core.candidates import Message, Request
 from lifeloop.gateway.errors import RequestError
-from lifeloop.gateway.routing import Live
-from lifeloop.gateway.wire import ChatBody
+from lifeloop.gateway.wire import ChatBody, TextBody
+
+if TYPE_CHECKING:  # it holds what calls us
+    from lifeloop.gateway.serving import Parts
 
 PASSED = (
     "tools",
@@ -26,40 +29,56 @@ PASSED = (
     "metadata",
     "user",
 )
-"""Keys of a body that are passed on."""
+"""Keys of a body that are passed on, where it has them."""
 _FORM = ("tools", "functions", "response_format", "n", "logprobs", "stop")
 """Those that an answer must follow."""
 FREE_TASKS = ("chat", "generate")
 """Tasks whose answers have no form of their own."""
 
 
-def options_of(body: ChatBody) -> dict[str, Any]:
+def options_of(body: ChatBody | TextBody) -> dict[str, Any]:
     """Return what a body asks for besides, without what asks for nothing (`n` of 1, an empty list of tools)."""
-    options = {name: value for name in PASSED if (value := getattr(body, name)) is not None}
+    options = {name: value for name in PASSED if (value := getattr(body, name, None)) is not None}
     return {name: value for name, value in options.items() if name not in _FORM or _asks(name, value)}
 
 
 def must_be_heeded(request: Request) -> bool:
     """Return whether only candidates that pass options on can answer this request."""
-    return any(name in request.options for name in _FORM) or any(message.extra for message in request.messages)
+    options = request.options
+    if options and any(name in options for name in _FORM):
+        return True
+    return bool(request.messages) and _more_than_texts(request.messages) is not None
 
 
-def check_options(task: str, live: Live | None, request: Request) -> None:
-    """Refuse what nobody here would heed. Raises RequestError that names the key."""
-    if not request.options and not any(message.extra for message in request.messages):
-        return
-    free = task in FREE_TASKS
+def accepted(parts: "Parts", options: dict[str, Any], messages: Sequence[Message] = ()) -> dict[str, Any]:
+    """Return the options that candidates are asked with: of a task whose answers have a form, none.
+
+    Raises RequestError that names what nobody here would heed.
+    """
+    free = parts.serving.task.name in FREE_TASKS
+    odd = _more_than_texts(messages)
+    if odd is None and not (options and any(name in options for name in _FORM)):
+        return options if free else {}
+    live = parts.router.peek()
     if free and (live is None or any(member.passes_on for member in live.members)):
-        return
-    who = "the candidate that serves" if free else f"a project of task {task}"
+        return options
+    who = "the candidate that serves" if free else f"a project of task {parts.serving.task.name}"
     for name in _FORM:
-        if name in request.options and (free or name != "stop"):
+        if name in options and (free or name != "stop"):
             message = f"`{name}` is not supported by {who}."
             raise RequestError(400, message, param=name, code="unsupported_parameter")
-    for place, message in enumerate(request.messages):
+    if odd is not None:
+        text = f"`messages[{odd}]` holds more than a text, which is not supported by {who}."
+        raise RequestError(400, text, param=f"messages[{odd}]", code="unsupported_value")
+    return {}
+
+
+def _more_than_texts(messages: Sequence[Message]) -> int | None:
+    """Return the place of the first message that holds more than a text, or None."""
+    for place, message in enumerate(messages):
         if message.extra:
-            text = f"`messages[{place}]` holds more than a text, which is not supported by {who}."
-            raise RequestError(400, text, param=f"messages[{place}]", code="unsupported_value")
+            return place
+    return None
 
 
 def _asks(name: str, value: Any) -> bool:

@@ -4,6 +4,7 @@ Takes an opened project, gives a Serving for one worker. Knows nothing of reques
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from lifeloop import plugins
@@ -11,9 +12,11 @@ from lifeloop.core.candidates import Candidate
 from lifeloop.core.content import Id
 from lifeloop.gateway.canary_word import canary_word
 from lifeloop.gateway.serving import Serving
+from lifeloop.models.canary import with_canary
 from lifeloop.models.loading import load_candidate
 from lifeloop.models.model import Model
 from lifeloop.project import Project
+from lifeloop.store.ledger import attach_ledger
 from lifeloop.store.vault import Vault
 
 EVENTS = "events"
@@ -28,19 +31,19 @@ def serving_of(project: Project, *, place: int = 0, control: Path | None = None)
     `place` numbers the worker; `control` is the socket of the processes that hold local models, or None where each
     worker holds its own.
     """
-    brief, vault = project.brief, project.open_vault()
+    brief, vault, canary = project.brief, project.open_vault(), canary_of(project)
     return Serving(
         project=brief.project.name,
         task=plugins.get("tasks", brief.project.task),
-        ledger=project.open_ledger(),
+        ledger=attach_ledger(project.ledger_url),  # the database may be away: what a worker needs is remembered
         vault=vault,
         events=project.state / EVENTS,
         writer=f"worker-{place}",
         ship=False,
-        load=_loader(vault, control, brief.gateway.hosting.separate),
+        load=_loader(vault, control, brief.gateway.hosting.separate, canary),
         settings=brief.gateway,
         limits=project.state / LIMITS,
-        canary=canary_of(project),
+        canary=canary,
     )
 
 
@@ -49,13 +52,15 @@ def canary_of(project: Project) -> str:
     return canary_word(project.state) if project.brief.gateway.protection.canary else ""
 
 
-def _loader(vault: Vault, control: Path | None, separate: tuple[str, ...]) -> Callable[[Id], Model]:
+def _loader(vault: Vault, control: Path | None, separate: tuple[str, ...], canary: str) -> Callable[[Id], Model]:
+    prepare = partial(with_canary, word=canary) if canary else None
+
     def load(identifier: Id) -> Model:
         if control is not None and lives_apart(vault, identifier, separate):
             from lifeloop.hosting.hosted import hosted
 
             return hosted(control, identifier)
-        return load_candidate(vault, identifier)
+        return load_candidate(vault, identifier, prepare=prepare)
 
     return load
 

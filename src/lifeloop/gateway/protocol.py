@@ -6,6 +6,7 @@ be read is refused in OpenAI's format, and never in the middle of another answer
 """
 
 import asyncio
+import re
 import socket
 from collections import deque
 from typing import Any
@@ -16,6 +17,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from lifeloop.core.gateway_brief import Load
+from lifeloop.gateway.client import HANG_UP
 from lifeloop.gateway.errors import RequestError, error_body, failed
 from lifeloop.gateway.http import JSON, Headers, request_ids
 
@@ -37,6 +39,7 @@ CLOSING_SECONDS = 2.0
 """The same where the connection itself is to end."""
 
 _IDS = request_ids()
+_OFFER = re.compile(rb"(?im)^upgrade[ \t]*:[^\r\n]*\r\n")
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 _NOWHERE: Any = deque(maxlen=0)
 """Where trailers go: what comes after a body is no header of the request."""
@@ -144,6 +147,7 @@ class Protocol(HttpToolsProtocol):
         connection = transport.get_extra_info("socket")
         if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._hang_up = transport.abort
         self._asked = False  # whether a first request has begun
         self._in_head = True
         self._broken = False  # whether what comes is no longer read
@@ -162,6 +166,8 @@ class Protocol(HttpToolsProtocol):
         if self._broken:
             return
         self._heard = self.loop.time()
+        if b"pgrade" in data and (self.cycle is None or not self.cycle.more_body):
+            data = _without_offer(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -205,6 +211,7 @@ class Protocol(HttpToolsProtocol):
             "path": unquote(path) if "%" in path else path,
             "raw_path": raw_path,
             "query_string": query,
+            HANG_UP: self._hang_up,
         }
         self.headers = _NOWHERE
         self._in_head = False
@@ -284,6 +291,7 @@ class Protocol(HttpToolsProtocol):
     def _refuse(self, error: RequestError) -> None:
         """Refuse what cannot be read, after the answer that is under way if there is one, and end the connection."""
         self._broken = True
+        self._watch.cancel()
         cycle = self.cycle
         if self.pipeline:
             self.transport.close()
@@ -308,6 +316,15 @@ def protocol_of(load: Load) -> type[Protocol]:
         seconds = load.header_seconds
 
     return Limited
+
+
+def _without_offer(data: bytes) -> bytes:
+    """Return a head without its offer to speak another protocol (as Java's client makes), which the server ignores.
+
+    The parser would ignore the body instead.
+    """
+    head, gap, body = data.partition(b"\r\n\r\n")
+    return _OFFER.sub(b"", head + gap) + body
 
 
 async def _refuse_head(scope: Any, receive: Any, send: Any) -> None:

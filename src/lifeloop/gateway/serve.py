@@ -153,6 +153,6 @@ async def _until_loaded(app: App) -> None:
     end = time.monotonic() + LOADING_SECONDS
     while time.monotonic() < end:
         readiness = app.parts.router.readiness()
-        if readiness.ready or readiness.problem:
+        if readiness.problem or (readiness.ready and app.parts.keys.loaded):
             return
         await asyncio.sleep(0.02)

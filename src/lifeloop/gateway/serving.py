@@ -16,7 +16,6 @@ from msgspec import Struct
 from lifeloop.core.candidates import Message, Request
 from lifeloop.core.content import Id, canonical
 from lifeloop.core.errors import StoreError
-from lifeloop.core.events import Event
 from lifeloop.core.gateway_brief import Gateway
 from lifeloop.gateway.admission import Admission
 from lifeloop.gateway.answering import CANNOT, WITHHELD, Asked, Outcome, answer, answer_one, in_public, to_event
@@ -38,6 +37,7 @@ if TYPE_CHECKING:  # these know of requests themselves
     from lifeloop.gateway.filters import Filters
     from lifeloop.gateway.keys import KeyRing
     from lifeloop.gateway.limits import Limits
+    from lifeloop.gateway.redaction import Redactor
     from lifeloop.gateway.shadowing import Shadows
 
 Columns = Mapping[str, str]
@@ -84,7 +84,7 @@ class Parts(Struct, frozen=True):
     admission: Admission
     continuity: Continuity
     shadows: "Shadows"
-    redact: Callable[[Event], Event] | None = None
+    redact: "Redactor | None" = None
     """Masks personal data in what is recorded."""
 
 

@@ -56,7 +56,7 @@ class Spending:
         here = {identifier: self._limits.spent_here(key) for identifier, key in keys.items()}
         try:
             until = self._ledger.last_event()
-            self._count(frozenset(keys), until)
+            self._count(frozenset(keys), until, here)
         except StoreError as error:
             log.warning("what API keys spent cannot be read; what this machine spends is still counted: %s", error)
             return
@@ -65,13 +65,13 @@ class Spending:
             self._limits.set_elsewhere(identifier, self._day, spent, self._here.get(identifier, 0))
         self._until, self._here = until, here
 
-    def _count(self, keys: frozenset[str], until: int) -> None:
+    def _count(self, keys: frozenset[str], until: int, here: dict[str, int]) -> None:
         day = int(self._clock() // DAY)
         if day != self._day or keys - self._totals.keys():
             totals = dict.fromkeys(keys, 0.0)
             totals |= self._ledger.spending(keys, day * DAY, 0, until)
             self._day, self._totals, self._counted = day, totals, until
-            self._here = {}
+            self._here = here
             return
         if self._until <= self._counted:
             return

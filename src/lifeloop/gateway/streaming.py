@@ -7,6 +7,7 @@ event, which is recorded before the client can see the stream's end.
 """
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,7 +18,8 @@ import msgspec
 from lifeloop.core.candidates import Answer, Choices
 from lifeloop.gateway.answering import WITHHELD, Asked, Outcome, Withheld, answer_one
 from lifeloop.gateway.client import Client
-from lifeloop.gateway.errors import RequestError, error_body
+from lifeloop.gateway.deltas import merged
+from lifeloop.gateway.errors import RequestError, error_body, failed
 from lifeloop.gateway.lives import Live
 from lifeloop.gateway.members import Member
 from lifeloop.gateway.opening import Opened, Piece, open_stream, something
@@ -25,6 +27,8 @@ from lifeloop.gateway.serving import STOPPED, Parts, begin, headers_of, record, 
 from lifeloop.models.model import Unanswered
 from lifeloop.stages.observe import ABANDONED, BROKEN_OFF
 from lifeloop.tasks.task import Task
+
+log = logging.getLogger(__name__)
 
 Frame = Callable[[str | Choices | None, Outcome], bytes]
 """Gives the bytes that go out for a piece, or for the end of a whole answer (None)."""
@@ -53,6 +57,7 @@ class StreamedAnswer:
         self._frame = frame
         self._outcome = Outcome()
         self._said: list[str] = []
+        self._choices: list[Choices] = []
         self._recorded = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -60,7 +65,7 @@ class StreamedAnswer:
         parts, outcome = self._parts, self._outcome
         live = begin(parts, self._asked)
         started = parts.continuity.now()
-        client = Client(receive, send)
+        client = Client(scope, receive, send)
         try:
             await self._answer(live, client, started)
         except asyncio.CancelledError:
@@ -69,6 +74,11 @@ class StreamedAnswer:
                 await self._say_stopped(live, client, started)
                 raise
             client.forgive()
+        except RequestError:
+            raise  # nothing has been sent
+        except Exception:
+            log.exception("stream %s failed", self._asked.event)
+            await self._say_failed(live, client, started)
         finally:
             client.let_go()
             with suppress(RequestError):  # what could be told to the client has been, or it is gone
@@ -134,15 +144,14 @@ class StreamedAnswer:
         frame, outcome, said = self._frame, self._outcome, self._said
         screen = self._parts.filters.stream(opened.member.id)
         piece: Piece = opened.first
-        held: list[Choices] = []  # under a screen, which sees texts, all else waits for the end
         while not isinstance(piece, Answer):
             text = piece if isinstance(piece, str) else piece.text
+            if isinstance(piece, Choices):
+                self._choices.append(piece)
             if screen is None:
                 said.append(text)
                 await client.put(frame(piece, outcome))
-            elif isinstance(piece, Choices):
-                held.append(piece)
-            elif text := screen.feed(text):
+            elif isinstance(piece, str) and (text := screen.feed(piece)):  # choices, which it does not read, wait
                 said.append(text)
                 await client.put(frame(text, outcome))
             piece = await something(opened.pieces)
@@ -153,26 +162,25 @@ class StreamedAnswer:
             if text := screen.end():
                 said.append(text)
                 last = frame(text, outcome)
-            last += self._held_back(opened.member, held)
+            last += self._held_back(opened.member)
         self._check(opened.member, piece)
         return last
 
-    def _held_back(self, member: Member, held: list[Choices]) -> bytes:
+    def _held_back(self, member: Member) -> bytes:
         """Return choices that waited for the end. Raises Withheld where they hold what may not go out."""
-        if not held:
+        if not self._choices:
             return b""
-        whole = "".join(choices.raw for choices in held)
-        if why := self._parts.filters.check_output(member.id, whole):
+        if why := self._parts.filters.check_output(member.id, merged(choices.raw for choices in self._choices)):
             raise Withheld(why)
-        self._said.extend(choices.text for choices in held)
-        return b"".join(self._frame(choices, self._outcome) for choices in held)
+        self._said.extend(choices.text for choices in self._choices)
+        return b"".join(self._frame(choices, self._outcome) for choices in self._choices)
 
     def _check(self, member: Member, answer: Answer) -> None:
         """Hold what was streamed against the task's contract. Raises Unanswered."""
         if answer.error:
             raise Unanswered("failed", answer.error)
         said = "".join(self._said)
-        if answer.choices and not said.strip():
+        if self._choices and not said.strip():
             return
         try:
             self._parts.serving.task.parse(said, member.labels)
@@ -211,6 +219,15 @@ class StreamedAnswer:
             error = other
         await client.put(_error_chunk(error), more=False)
 
+    async def _say_failed(self, live: Live, client: Client, started: float) -> None:
+        """Tell of a fault of ours, in the stream where it has begun. Raises RequestError where it has not."""
+        self._outcome.ended = self._outcome.ended or BROKEN_OFF + "the gateway failed"
+        if not client.begun:
+            raise failed()
+        with suppress(RequestError):
+            self._record(live, started)
+        await client.put(_error_chunk(failed()), more=False)
+
     async def _say_stopped(self, live: Live, client: Client, started: float) -> None:
         """Tell a client in the middle of its stream that the gateway stops, if it takes that at once."""
         if not client.begun or self._recorded:
@@ -233,6 +250,8 @@ class StreamedAnswer:
         if outcome.ended and outcome.member is not None and not outcome.answer.tokens_out:
             outcome.answer = _so_far(outcome.member, self._asked, outcome.output)
             outcome.usd += outcome.answer.usd
+        if self._choices and not outcome.output.strip():
+            outcome.output = merged(choices.raw for choices in self._choices)
         record(self._parts, live, self._asked, outcome)
 
 

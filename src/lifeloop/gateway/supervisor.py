@@ -134,8 +134,8 @@ class Supervisor:
         os.set_blocking(ours, False)
         environment = os.environ | {LISTENER: str(self._listener.fileno()), PIPE: str(theirs)}
         environment["LIFELOOP_SUPERVISOR"] = str(os.getpid())
-        if self._served:
-            environment[WAIT] = "1"  # the others take the requests meanwhile
+        if self._served or place:  # others take the requests meanwhile; the very first says what is missing
+            environment[WAIT] = "1"
         try:
             process = subprocess.Popen(
                 [*self._command, str(place)],

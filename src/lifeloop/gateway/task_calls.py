@@ -8,7 +8,7 @@ from lifeloop.gateway.answering import Asked, Outcome, in_public
 from lifeloop.gateway.conversations import conversation
 from lifeloop.gateway.errors import RequestError
 from lifeloop.gateway.http import Call, Headers, Reply, answer_headers, event_of
-from lifeloop.gateway.options import FREE_TASKS, check_options
+from lifeloop.gateway.options import FREE_TASKS, accepted
 from lifeloop.gateway.routing import Live
 from lifeloop.gateway.serving import Parts, ask_messages, ask_text, serve_many, serve_one, unanswered
 from lifeloop.gateway.wire import TaskBody, read
@@ -35,10 +35,9 @@ async def call_task(call: Call) -> Reply:
         return await _answer_many(call, body.texts, _columns_each(body, len(body.texts)), sender)
     (columns,) = _columns_each(body, 1)
     if body.messages is not None:
-        task = parts.serving.task.name
-        messages = conversation(body.messages, whole=task in FREE_TASKS)
+        messages = conversation(body.messages, whole=parts.serving.task.name in FREE_TASKS)
+        accepted(parts, {}, messages)
         asked = ask_messages(parts, call.id, messages, columns=columns, **sender)
-        check_options(task, parts.router.peek(), asked.request)
     else:
         asked = ask_text(parts, call.id, _not_blank(body.text or "", "text"), columns, **sender)
     live, outcome = await serve_one(parts, asked)

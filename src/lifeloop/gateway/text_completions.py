@@ -7,7 +7,7 @@ from lifeloop.gateway.answering import Asked, Outcome
 from lifeloop.gateway.completions import DONE, TEXT, check_model, finish_reason, usage_of
 from lifeloop.gateway.errors import RequestError
 from lifeloop.gateway.http import Call, Reply, answer_headers, event_of
-from lifeloop.gateway.options import check_options
+from lifeloop.gateway.options import accepted, options_of
 from lifeloop.gateway.serving import ask_text, serve_many, unanswered
 from lifeloop.gateway.streaming import Frame, StreamedAnswer
 from lifeloop.gateway.wire import TextBody, read
@@ -32,7 +32,7 @@ async def complete(call: Call) -> Reply | StreamedAnswer:
         if not prompt.strip():
             param = "prompt" if isinstance(body.prompt, str) else f"prompt[{place}]"
             raise RequestError(400, f"`{param}` is empty.", param=param, code="invalid_value")
-    options = {name: value for name in _PASSED if (value := getattr(body, name)) is not None}
+    options = accepted(parts, {name: value for name, value in options_of(body).items() if name in _PASSED})
     user_key = call.user_key(body.user)
     asked = [
         ask_text(
@@ -46,7 +46,6 @@ async def complete(call: Call) -> Reply | StreamedAnswer:
         )
         for place, prompt in enumerate(prompts)
     ]
-    check_options(parts.serving.task.name, parts.router.peek(), asked[0].request)
     if body.stream:
         if len(asked) > 1:
             message = "Several prompts cannot be streamed at once; send one, or leave `stream` out."

@@ -10,12 +10,22 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from msgspec import Struct
+
 from lifeloop.core.candidates import Answer, Choices, Request
 from lifeloop.models.model import Embeds, Model, Unanswered
 
 log = logging.getLogger(__name__)
 
-Result = str | Choices | list[Answer] | list[list[float]] | Unanswered
+
+class Embedded(Struct, frozen=True):
+    """Vectors of texts, and an Answer without output that holds their tokens and price."""
+
+    vectors: list[list[float]]
+    answer: Answer
+
+
+Result = str | Choices | list[Answer] | Embedded | Unanswered
 """What a call is told: pieces of a stream, and last the answers, the vectors, or why there are none."""
 
 
@@ -106,7 +116,7 @@ class Desk:
     def _work(self, calls: Sequence[Call]) -> None:
         first = calls[0]
         if first.texts:
-            first.tell(self._model.embed(first.texts) if isinstance(self._model, Embeds) else Unanswered("failed"))
+            first.tell(self._embed(first.texts))
         elif first.stream:
             self._stream(first, tell_pieces=True)
         elif self._batch_size == 1 and len(first.requests) == 1 and not first.requests[0].options:
@@ -115,6 +125,12 @@ class Desk:
             answers = self._model.answer([request for call in calls for request in call.requests])
             for call in calls:
                 call.tell([answers.pop(0) for _ in call.requests])
+
+    def _embed(self, texts: Sequence[str]) -> Embedded:
+        if not isinstance(self._model, Embeds):
+            raise Unanswered("failed", "it gives no vectors", passing=False)
+        counts = getattr(self._model, "count_tokens", None)
+        return Embedded(self._model.embed(texts), Answer(output="", tokens_in=counts(texts) if counts else 0))
 
     def _stream(self, call: Call, *, tell_pieces: bool) -> None:
         pieces = self._model.stream(call.requests[0])

@@ -30,6 +30,8 @@ class Job(Struct, frozen=True, tag="job"):
     candidate: Id
     socket: str
     slots: int
+    canary: str = ""
+    """A word that goes into system prompts; "" for none."""
 
 
 class Ready(Struct, frozen=True, tag="ready"):
@@ -92,10 +94,12 @@ class Answers(Struct, frozen=True, tag="answers"):
 
 
 class Vectors(Struct, frozen=True, tag="vectors"):
-    """One vector a text. Ends a number."""
+    """One vector a text, with what that took. Ends a number."""
 
     number: int
     vectors: list[list[float]]
+    tokens_in: int = 0
+    usd: float = 0.0
 
 
 class Piece(Struct, frozen=True, tag="piece"):

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +34,7 @@ from lifeloop.hosting.frames import (
 from lifeloop.models.model import Model, Unanswered
 
 T = TypeVar("T")
+Added = str | Choices | Answer
 
 PATIENCE = 24 * 3600.0
 """Seconds that a caller in a thread waits: whoever asks in threads keeps the time there."""
@@ -81,7 +82,7 @@ class Hosted:
             raise Unanswered("failed", answer.error, passing=False)
         return answer
 
-    async def stream_in_loop(self, request: Request, seconds: float) -> AsyncIterator[str | Choices | Answer]:
+    async def stream_in_loop(self, request: Request, seconds: float) -> AsyncGenerator[Added, None]:
         """Yield pieces as they come and last the Answer; `seconds` is the longest silence. Raises Unanswered."""
         async with self._client().call(lambda number: Ask(number, (request,), seconds, stream=True)) as came:
             while True:
@@ -100,11 +101,11 @@ class Hosted:
         assert isinstance(frame, Answers)
         return frame.answers
 
-    async def _vectors(self, texts: Sequence[str], seconds: float) -> list[list[float]]:
+    async def _vectors(self, texts: Sequence[str], seconds: float) -> Vectors:
         async with self._client().call(lambda number: Embed(number, tuple(texts), seconds)) as came:
             frame = await _next(came, seconds)
         assert isinstance(frame, Vectors)
-        return frame.vectors
+        return frame
 
     def answer(self, requests: Sequence[Request]) -> list[Answer]:
         """Return one answer a request, in order. Blocks."""
@@ -115,19 +116,22 @@ class Hosted:
         except Unanswered as failure:
             return [Answer(output="", error=_told(failure)) for _ in requests]
 
-    def stream(self, request: Request) -> Iterator[str | Choices | Answer]:
+    def stream(self, request: Request) -> Iterator[Any]:
         """Yield pieces as they come and last the Answer. Closing the iterator stops the work."""
-        pieces = self.stream_in_loop(request, PATIENCE)
+        pieces, sent = self.stream_in_loop(request, PATIENCE), ""
         try:
             while True:
-                piece = self._wait_for(anext(pieces))
+                piece: Added = self._wait_for(_taken(pieces))
+                if not isinstance(piece, Answer):
+                    sent += piece if isinstance(piece, str) else piece.text
                 yield piece
                 if isinstance(piece, Answer):
                     return
         except Unanswered as failure:
-            yield Answer(output="", error=_told(failure))
+            yield Answer(output=sent, error=_told(failure))
         finally:
-            self._wait_for(pieces.aclose())
+            with contextlib.suppress(Unanswered):  # closed meanwhile
+                self._wait_for(pieces.aclose())
 
     def close(self) -> None:
         """Let the process go; the keeper ends it once nobody holds it."""
@@ -168,13 +172,14 @@ class Hosted:
 class HostedEmbedding(Hosted):
     """The same for a model that turns texts into vectors too."""
 
-    async def embed_in_loop(self, texts: Sequence[str], seconds: float) -> list[list[float]]:
-        """Return one vector a text within `seconds`. Raises Unanswered."""
-        return await self._vectors(texts, seconds)
+    async def embed_in_loop(self, texts: Sequence[str], seconds: float) -> tuple[list[list[float]], Answer]:
+        """Return one vector a text within `seconds`, and an Answer with their tokens and price. Raises Unanswered."""
+        found = await self._vectors(texts, seconds)
+        return found.vectors, Answer(output="", tokens_in=found.tokens_in, usd=found.usd)
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """Return one vector a text. Blocks. Raises Unanswered."""
-        return self._wait_for(self._vectors(texts, PATIENCE))
+        return self._wait_for(self._vectors(texts, PATIENCE)).vectors
 
 
 class _Client:
@@ -230,6 +235,10 @@ class _Client:
         """Hang up."""
         if self._line is not None:
             self._line.close()
+
+
+async def _taken(pieces: AsyncGenerator[Added, None]) -> Added:
+    return await anext(pieces)
 
 
 async def _next(came: asyncio.Queue[Frame], seconds: float) -> Frame:

@@ -8,11 +8,7 @@ nothing of what models answer.
 import asyncio
 import contextlib
 import logging
-import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,18 +18,16 @@ from msgspec import Struct
 
 from lifeloop.core.content import Id, short
 from lifeloop.core.gateway_brief import Hosting
-from lifeloop.hosting.frames import Frame, Hold, Job, Line, Ping, Pong, Ready, Refused
+from lifeloop.hosting.child import Child, memory_gb
+from lifeloop.hosting.frames import Frame, Hold, Job, Line, Ready, Refused
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.5
-"""How often a process is asked whether it lives, and its memory is read."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 60.0
 """Before a process is started again; doubled with each that died young."""
 YOUNG_SECONDS = 60.0
 LINGER_SECONDS = 10.0
 """How long a candidate that nobody holds is kept: a worker that was replaced comes back for it."""
-PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class HostState(Struct, frozen=True):
@@ -54,7 +48,9 @@ class HostState(Struct, frozen=True):
 class Hosts:
     """The processes of one gateway. `start` and `stop` are for the thread that owns it."""
 
-    def __init__(self, control: Path, vault_url: str, cache: Path, settings: Hosting) -> None:
+    def __init__(self, control: Path, vault_url: str, cache: Path, settings: Hosting, canary: str = "") -> None:
+        """`canary` is put into the system prompts of what is loaded, so that answers that repeat it are known."""
+        self._canary = canary
         self._control, self._settings = control, settings
         self._vault, self._cache = vault_url, cache
         self._kept: dict[Id, _Kept] = {}
@@ -121,7 +117,7 @@ class Hosts:
         if kept is None or kept.over:
             self._asked += 1  # a name of its own: the one before it may be ending still
             place = str(self._control.with_name(f"{candidate[:16]}-{self._asked}.sock"))
-            job = Job(self._vault, str(self._cache), candidate, place, self._settings.slots)
+            job = Job(self._vault, str(self._cache), candidate, place, self._settings.slots, self._canary)
             kept = self._kept[candidate] = _Kept(job, self._settings, self._forget)
         return kept
 
@@ -136,7 +132,7 @@ class _Kept:
     def __init__(self, job: Job, settings: Hosting, forget: Callable[["_Kept"], None]) -> None:
         self.candidate, self._job, self._settings, self._forget = job.candidate, job, settings, forget
         self._holders: set[Line] = set()
-        self._process: _Process | None = None
+        self._process: Child | None = None
         self._ready: Ready | None = None
         self._starts, self._problem = 0, ""
         self._empty: asyncio.TimerHandle | None = None
@@ -183,7 +179,7 @@ class _Kept:
         while not self.over:
             begun = time.monotonic()
             self._starts += 1
-            process = self._process = _Process(self._job)
+            process = self._process = Child(self._job)
             try:
                 self._problem = await process.run(self._settings, self._is_ready)
             finally:
@@ -209,94 +205,3 @@ class _Kept:
         self._forget(self)
         for line in self._holders:
             line.send(refused)
-
-
-class _Process:
-    """One process from its start to its end."""
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self._line: Line | None = None
-        self._heard_at = time.monotonic()
-        self._stuck = 0.0
-        self._gone = asyncio.Event()
-        self.is_ready = False
-        self.refused: Refused | None = None
-        ours, theirs = socket.socketpair()
-        self._pipe = ours
-        try:
-            command = [sys.executable, "-m", "lifeloop.hosting.process", str(theirs.fileno()), short(job.candidate)]
-            # In a session of its own: a terminal's Ctrl-C is for the supervisor, and the end takes its children along.
-            self._child = subprocess.Popen(command, pass_fds=(theirs.fileno(),), start_new_session=True)
-        finally:
-            theirs.close()
-        self.pid = self._child.pid
-
-    async def run(self, settings: Hosting, ready: Callable[[Ready], None]) -> str:
-        """Return why it ended, or has to be ended."""
-        loop = asyncio.get_running_loop()
-        begun = time.monotonic()
-
-        def heard(line: Line, frame: Frame) -> None:
-            self._heard_at = time.monotonic()
-            if isinstance(frame, Ready):
-                self.is_ready = True
-                ready(frame)
-            elif isinstance(frame, Refused):
-                self.refused = frame
-                self._gone.set()
-            elif isinstance(frame, Pong):
-                self._stuck = frame.seconds_stuck
-
-        _, self._line = await loop.create_unix_connection(
-            lambda: Line(heard, lambda line: self._gone.set()), sock=self._pipe
-        )
-        self._line.send(self._job)
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._gone.wait()
-            if self._gone.is_set():
-                return await self._last_words()
-            if problem := self._problem(settings, time.monotonic() - begun):
-                return problem
-            self._line.send(Ping())
-
-    def _problem(self, settings: Hosting, seconds: float) -> str:
-        silent = time.monotonic() - self._heard_at
-        if settings.memory_gb and (held := memory_gb(self.pid)) > settings.memory_gb:
-            return f"held {held:.2f} GB of memory, more than hosting.memory_gb = {settings.memory_gb:g}"
-        if not self.is_ready:
-            return f"was not ready after {seconds:.0f} s" if seconds > settings.start_seconds else ""
-        if silent > settings.silent_seconds:
-            return f"showed no sign of life for {silent:.1f} s"
-        if self._stuck > settings.stuck_seconds:
-            return f"was at work for {self._stuck:.0f} s on a request that had been given up"
-        return ""
-
-    async def _last_words(self) -> str:
-        if self.refused is not None:
-            return self.refused.what
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            code = await asyncio.to_thread(self._child.wait, 2.0)
-            return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        return "hung up"
-
-    async def kill(self) -> None:
-        """End it and what it started, and take its socket away."""
-        if self._line is not None:
-            self._line.close()
-        else:
-            self._pipe.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        await asyncio.to_thread(self._child.wait)
-        Path(self._job.socket).unlink(missing_ok=True)
-
-
-def memory_gb(pid: int) -> float:
-    """Return the resident memory of a process; 0 where there is no such process."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE / 1e9
-    except (OSError, IndexError):
-        return 0.0

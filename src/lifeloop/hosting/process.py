@@ -12,11 +12,12 @@ import os
 import signal
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 
 from lifeloop.core.candidates import Answer, Choices
 from lifeloop.core.errors import LifeloopError
-from lifeloop.hosting.desk import Call, Desk, Result
+from lifeloop.hosting.desk import Call, Desk, Embedded, Result
 from lifeloop.hosting.frames import (
     Answers,
     Ask,
@@ -33,6 +34,7 @@ from lifeloop.hosting.frames import (
     Refused,
     Vectors,
 )
+from lifeloop.models.canary import with_canary
 from lifeloop.models.loading import load_to_serve
 from lifeloop.models.model import AnswersInLoop, Embeds, Model, Unanswered
 from lifeloop.store.vault import Vault
@@ -82,7 +84,7 @@ async def _hold(pipe: socket.socket) -> None:
     job = await came.get()
     assert isinstance(job, Job)
     try:
-        model = await asyncio.to_thread(load_to_serve, Vault(job.vault, Path(job.cache)), job.candidate, job.slots)
+        model = await asyncio.to_thread(_load, job)
     except LifeloopError as error:
         line.send(Refused(error.what, error.where, error.fix))
     except Exception as error:
@@ -95,6 +97,11 @@ async def _hold(pipe: socket.socket) -> None:
         Path(partial).rename(job.socket)  # who finds it can connect
         line.send(Ready(job.socket, model.batch_size, model.concurrency, _passes_on(model), _embeds(model)))
     await asyncio.Event().wait()  # until the parent hangs up
+
+
+def _load(job: Job) -> Model:
+    prepare = partial(with_canary, word=job.canary) if job.canary else None
+    return load_to_serve(Vault(job.vault, Path(job.cache)), job.candidate, job.slots, prepare)
 
 
 def _passes_on(model: Model) -> bool:
@@ -170,7 +177,8 @@ class Host:
         model, number = self._model, frame.number
         try:
             if isinstance(frame, Embed):
-                _send(line, _framed(number, await model.embed_in_loop(frame.texts, frame.seconds)))  # type: ignore[attr-defined]
+                found = await model.embed_in_loop(frame.texts, frame.seconds)  # type: ignore[attr-defined]
+                _send(line, _framed(number, Embedded(*found)))
             elif frame.stream:
                 async with contextlib.aclosing(model.stream_in_loop(frame.requests[0], frame.seconds)) as pieces:  # type: ignore[attr-defined]
                     async for piece in pieces:
@@ -192,9 +200,9 @@ def _framed(number: int, result: Result) -> Frame:
         return Piece(number, result)
     if isinstance(result, Choices):
         return Piece(number, result.text, result.raw)
-    if result and isinstance(result[0], list):
-        return Vectors(number, result)  # type: ignore[arg-type]
-    return Answers(number, tuple(result))  # type: ignore[arg-type]
+    if isinstance(result, Embedded):
+        return Vectors(number, result.vectors, result.answer.tokens_in, result.answer.usd)
+    return Answers(number, tuple(result))
 
 
 def _send(line: Line, frame: Frame) -> None:

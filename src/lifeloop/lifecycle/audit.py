@@ -1,6 +1,7 @@
 """Audit: whether the record of decisions still says what was decided, and whether the evidence is still there.
 
-Takes a ledger and a vault, gives one line a verdict and one a release, each with what is wrong. Changes neither.
+Takes a ledger and a vault, gives one line a verdict, one a release and one a rollout, each with what is wrong. Changes
+neither.
 
 A chain shows what was changed, taken out or put in between. That its end was cut off shows only in what refers to it:
 releases of verdicts that are gone, and runs of the gate without their verdict. Who keeps the head elsewhere sees even
@@ -18,9 +19,11 @@ from lifeloop.core.content import Id, short
 from lifeloop.core.data import Dataset
 from lifeloop.core.errors import StoreError
 from lifeloop.core.evidence import Leaderboard, Release, Trial, Verdict
+from lifeloop.lifecycle.audit_rollouts import AuditedRollout, audit_rollouts, began, came_back, held_back
 from lifeloop.project import Project
 from lifeloop.store.chain import START
 from lifeloop.store.ledger import ChainedRow, Ledger, ReleaseRow, VerdictRow
+from lifeloop.store.rows import RolloutRow, path
 from lifeloop.store.vault import Vault
 
 COPIED = ("cycle", "decision", "challenger", "champion", "reason", "override_by")
@@ -58,12 +61,13 @@ class Audit(Struct, frozen=True):
     verdicts: tuple[AuditedVerdict, ...]
     releases: tuple[AuditedRelease, ...]
     problems: tuple[str, ...]
-    """What concerns no single verdict or release."""
+    """What concerns no single verdict, release or rollout."""
+    rollouts: tuple[AuditedRollout, ...] = ()
 
     @property
     def n_problems(self) -> int:
         """Number of things that are wrong."""
-        return len(self.problems) + sum(len(line.problems) for line in (*self.verdicts, *self.releases))
+        return len(self.problems) + sum(len(line.problems) for line in (*self.verdicts, *self.releases, *self.rollouts))
 
 
 def audit(project: Project) -> Audit:
@@ -77,7 +81,8 @@ def audit_record(ledger: Ledger, vault: Vault) -> Audit:
     chain = ledger.chain()
     rows = {link.row.id: link.row for link in chain}
     decided = {run.output for run in ledger.runs() if run.stage == "decide"}
-    released = {row.verdict for row in ledger.releases()}
+    history, steps = ledger.releases(), ledger.rollouts()
+    released = {row.verdict for row in history} | began(vault, steps)
     flaw = functools.cache(lambda identifier: _flaw(vault, identifier))  # many trials rest on one table
     verdicts = []
     before: ChainedRow | None = None
@@ -88,20 +93,20 @@ def audit_record(ledger: Ledger, vault: Vault) -> Audit:
             *_against_vault(vault, row, flaw),
             *_overridden(vault, row, rows),
             *_given(row, decided),
-            *_followed(row, chain[-1].row, released),
+            *_followed(row, chain[-1].row, released, history, steps),
         )
         verdicts.append(
             AuditedVerdict(link.sequence, row.id, row.cycle, row.decision, row.override_by, link.hash, problems)
         )
         before = link
-    history, places = ledger.releases(), {link.row.id: link.sequence for link in chain}
+    places = {link.row.id: link.sequence for link in chain}
     releases = tuple(
         AuditedRelease(
             row.sequence,
             row.id,
             row.name,
             row.verdict,
-            (*_in_order(history[:place], row, places), *_release(vault, row, rows)),
+            (*_in_order(history[:place], row, places, steps), *_release(vault, row, rows)),
         )
         for place, row in enumerate(history)
     )
@@ -111,6 +116,7 @@ def audit_record(ledger: Ledger, vault: Vault) -> Audit:
         verdicts=tuple(verdicts),
         releases=releases,
         problems=tuple(_unrecorded(ledger, rows)),
+        rollouts=audit_rollouts(vault, steps, history, rows),
     )
 
 
@@ -137,19 +143,33 @@ def _given(row: VerdictRow, decided: set[Id]) -> list[str]:
     return [] if row.override_by or row.id in decided else ["no run of the gate gave this verdict"]
 
 
-def _followed(row: VerdictRow, last: VerdictRow, released: set[Id]) -> list[str]:
+def _followed(
+    row: VerdictRow,
+    last: VerdictRow,
+    released: set[Id],
+    history: Sequence[ReleaseRow],
+    steps: Sequence[RolloutRow],
+) -> list[str]:
     """Return that a verdict promotes and nothing was released. The last one's release may still be on its way."""
-    if row.decision != "promote" or row.id in released or row.id == last.id:
+    if row.decision != "promote" or row.id in released or row.id == last.id or held_back(row, history, steps):
         return []
     return ["it promotes, and its release is missing"]
 
 
-def _in_order(before: Sequence[ReleaseRow], row: ReleaseRow, places: dict[Id, int]) -> list[str]:
-    """Return what is wrong with a release's place after those before it; `places` are those of the verdicts."""
+def _in_order(
+    before: Sequence[ReleaseRow], row: ReleaseRow, places: dict[Id, int], steps: Sequence[RolloutRow]
+) -> list[str]:
+    """Return what is wrong with a release's place after those before it; `places` are those of the verdicts.
+
+    A release that comes back by a rollback that is on record is where it should be.
+    """
     problems = []
     last = before[-1].sequence if before else 0
     if row.sequence != last + 1:
         problems.append(f"release {row.sequence} follows release {last}: what was between is gone")
+    if came_back(row, steps):
+        return problems
+    before = path(before)
     twins = [other.sequence for other in before if other.id == row.id]
     if twins:
         problems.append(f"it is in the ledger already, as release {twins[0]}")

@@ -57,7 +57,7 @@ def cycle_record(project: Project, cycle: int = 0) -> CycleRecord:
         dataset_id = trials["challenger/test/clean"].dataset
         dataset = vault.get_value(dataset_id, Dataset)
         board = vault.get_value(verdict.leaderboard, Leaderboard)
-        release = _release(ledger, vault, verdict_row)
+        release = _release(ledger, verdict_row)
         return CycleRecord(
             cycle=verdict.cycle,
             at=verdict_row.at,
@@ -71,7 +71,7 @@ def cycle_record(project: Project, cycle: int = 0) -> CycleRecord:
             trials=tuple(trials.values()),
             verdict_id=verdict_row.id,
             verdict=verdict,
-            release=release,
+            release=vault.get_value(release, Release) if release else None,
             production=_production(project, ledger, vault, cycle_row),
             lineage=lineage(ledger, vault, verdict_row, release),
             parents=parents_of(vault, board),
@@ -88,9 +88,8 @@ def _verdict_row(ledger: Ledger, cycle: int) -> VerdictRow:
     return rows[-1]
 
 
-def _release(ledger: Ledger, vault: Vault, verdict: VerdictRow) -> Release | None:
-    row = next((row for row in ledger.releases() if row.verdict == verdict.id), None)
-    return vault.get_value(row.id, Release) if row else None
+def _release(ledger: Ledger, verdict: VerdictRow) -> Id:
+    return next((row.id for row in ledger.releases() if row.verdict == verdict.id), "")
 
 
 def _n_learned(vault: Vault, dataset: Dataset) -> int:
@@ -109,10 +108,13 @@ def _build_seconds(runs: list[RunRow], vault: Vault, board: Leaderboard) -> dict
 
 def _production(project: Project, ledger: Ledger, vault: Vault, cycle: CycleRow) -> ProductionSummary | None:
     """Return what was observed of the champion before the cycle began."""
-    before = [row for row in ledger.releases() if vault.get_value(row.id, Release).cycle < cycle.number]
+    before = [
+        row for row in ledger.releases() if vault.get_value(row.id, Release).cycle < cycle.number and row.at <= cycle.at
+    ]
     if not before:
         return None
-    events = [event for event in ledger.latest_events(project.brief.monitor.window) if event.release == before[-1].id]
+    latest = ledger.latest_events(project.brief.monitor.window)
+    events = [event for event in latest if event.release == before[-1].id and not event.shadow_of]
     labels = vault.get_value(before[-1].candidate, Candidate).labels or None
     feedback = ledger.feedback(until=cycle.feedback_until)
     return observe([e for e in events if e.at <= cycle.at], feedback, project.brief.budget.usd_per_hour, labels)
@@ -124,24 +126,31 @@ def why(project: Project, release: str = "") -> tuple[LineageStep, ...]:
     Raises GateError where there is no such release, several of them, or none of its verdict.
     """
     with contextlib.closing(project.open_ledger()) as ledger:
-        rows = [row for row in ledger.releases() if row.id.startswith(release)]
-        if not rows:
-            what = f"there is no release {release!r}" if release else "nothing is in production"
-            raise GateError(what, where=ledger.name, fix="`lifeloop status` says where the loop stands")
-        found = list(dict.fromkeys(row.id for row in rows))
-        if release and len(found) > 1:
-            named = ", ".join(short(identifier) for identifier in found[:5])
-            what = f"{len(found)} releases begin with {release!r}"
-            raise GateError(what, where=ledger.name, fix=f"say which: {named}")
-        vault = project.open_vault()
-        verdict = next((row for row in ledger.verdicts() if row.id == rows[-1].verdict), None)
+        identifier, vault = _release_named(ledger, release), project.open_vault()
+        made = vault.get_value(identifier, Release)
+        verdict = next((row for row in ledger.verdicts() if row.id == made.verdict), None)
         if verdict is None:
             raise GateError(
-                f"the verdict {short(rows[-1].verdict)} of the release {short(rows[-1].id)} is not in the ledger",
+                f"the verdict {short(made.verdict)} of the release {short(identifier)} is not in the ledger",
                 where=ledger.name,
                 fix="`lifeloop audit` says what else is wrong with the record of decisions",
             )
-        return lineage(ledger, vault, verdict, vault.get_value(rows[-1].id, Release))
+        return lineage(ledger, vault, verdict, identifier)
+
+
+def _release_named(ledger: Ledger, prefix: str) -> Id:
+    """Return the release in production, or the one, ever there or on its way there, whose id begins so."""
+    history = [row.id for row in ledger.releases()]
+    known = [*history, *(row.release for row in ledger.rollouts())] if prefix else history[-1:]
+    named = list(dict.fromkeys(identifier for identifier in known if identifier.startswith(prefix)))
+    if not named:
+        what = f"there is no release {prefix!r}" if prefix else "nothing is in production"
+        raise GateError(what, where=ledger.name, fix="`lifeloop status` says where the loop stands")
+    if len(named) > 1:
+        shown = ", ".join(short(identifier) for identifier in named[:5])
+        what = f"{len(named)} releases begin with {prefix!r}"
+        raise GateError(what, where=ledger.name, fix=f"say which: {shown}")
+    return named[0]
 
 
 def compare_candidates(project: Project, a: str, b: str, metric: str = "") -> list[Comparison]:

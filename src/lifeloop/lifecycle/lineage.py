@@ -9,15 +9,17 @@ from lifeloop.lifecycle.cycle import BriefSource
 from lifeloop.reports.record import LineageStep
 from lifeloop.store.datasets import describe
 from lifeloop.store.ledger import Ledger, VerdictRow
+from lifeloop.store.rows import RolloutRow
 from lifeloop.store.vault import Vault
 
 
-def lineage(ledger: Ledger, vault: Vault, row: VerdictRow, release: Release | None) -> tuple[LineageStep, ...]:
-    """Return the steps, production first. Without a release it begins at the verdict."""
+def lineage(ledger: Ledger, vault: Vault, row: VerdictRow, release: Id) -> tuple[LineageStep, ...]:
+    """Return the steps, production first. Without a release ("") it begins at the verdict."""
     steps: list[LineageStep] = []
-    if release is not None:
-        identifier = next(found.id for found in ledger.releases() if found.verdict == row.id)
-        steps.append(LineageStep("release", identifier, f"{release.name}, of cycle {release.cycle}"))
+    if release:
+        made = vault.get_value(release, Release)
+        steps.append(LineageStep("release", release, f"{made.name}, of cycle {made.cycle}"))
+        steps += [_rollout(found) for found in reversed(ledger.rollouts()) if found.release == release]
     verdict = vault.get_value(row.id, Verdict)
     steps.append(LineageStep("verdict", row.id, f"{verdict.decision}: {verdict.reason}"))
     if verdict.overrides:
@@ -36,6 +38,13 @@ def lineage(ledger: Ledger, vault: Vault, row: VerdictRow, release: Release | No
     about = f"lifeloop.toml and {len(source.prompts)} prompts of cycle {cycle.number}; data {short(source.source)}"
     steps.append(LineageStep("brief", cycle.brief, about))
     return tuple(steps)
+
+
+def _rollout(row: RolloutRow) -> LineageStep:
+    """Return one decision on the release's way to all traffic, or back."""
+    by = f" by {row.by}" if row.by else ""
+    what = {"running": f"{row.strategy} at {row.share:.1%}", "promoted": "promoted", "rolled_back": "rolled back"}
+    return LineageStep("rollout", row.release, f"{what[row.phase]}{by}: {row.reason}")
 
 
 def _trial(role: str, trial: Trial) -> str:

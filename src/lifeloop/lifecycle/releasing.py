@@ -51,7 +51,8 @@ def begin(
     """Begin a release by the brief's strategy, once: to all at once, or as a rollout.
 
     A release that was begun before is left as it stands, and one that was taken back stays so unless `again`. It is
-    held while another rollout runs, and where production is not what its verdict held it against.
+    held while another rollout runs, where production is not what its verdict held it against, and where its candidate
+    was taken back before, under whatever verdict.
     """
     identifier = vault.put_value(made)
     for _ in range(TRIES):
@@ -59,15 +60,17 @@ def begin(
         known = _known(identifier, made, traffic, ledger.releases(), rows, again=again)
         if known is not None:
             return known
-        if why := _held(verdict, traffic):
+        why = _held(verdict, traffic) or ("" if again else _taken_back_before(vault, made, rows))
+        if why:
             return Begun("held", "", made.name, why)
-        if section.strategy == "direct" or traffic.production is None:
+        there = traffic.production
+        if section.strategy == "direct" or there is None or there.candidate == made.candidate:
             ledger.add_release(
                 id=identifier, verdict=made.verdict, candidate=made.candidate, name=made.name, at=clock()
             )
-            first = "" if section.strategy == "direct" else ", since there is nothing yet to compare with"
-            return Begun("released", identifier, made.name, f"to all traffic at once{first}")
-        row = _first_row(identifier, traffic.production.id, section, _next(rows), clock())
+            alone = "" if section.strategy == "direct" else ", since there is nothing else to compare it with"
+            return Begun("released", identifier, made.name, f"to all traffic at once{alone}")
+        row = _first_row(identifier, there.id, section, _next(rows), clock())
         if ledger.add_rollout_step(row):
             return Begun("rolling_out", identifier, made.name, row.reason)
     raise GateError("the record of rollouts changes all the time", where=ledger.name, fix="try again")
@@ -193,6 +196,19 @@ def _held(verdict: Verdict, traffic: Traffic) -> str:
     )
 
 
+def _taken_back_before(vault: Vault, made: Release, rows: Sequence[RolloutRow]) -> str:
+    """Return that the candidate was taken back when it last went to traffic, or ""."""
+    for row in reversed(rows):
+        if row.phase != RUNNING and vault.get_value(row.release, Release).candidate == made.candidate:
+            if row.phase != ROLLED_BACK:
+                return ""
+            by = f" by {row.by}" if row.by else ""
+            return (
+                f"it was taken back{by} before ({row.reason}); `lifeloop release {short(made.verdict)}` tries it again"
+            )
+    return ""
+
+
 def told(row: RolloutRow) -> str:
     """Return in words where a rollout stands."""
     if row.strategy == "shadow":
@@ -267,12 +283,9 @@ def _taken_back(
         )
     if running is not None:
         return msgspec.structs.replace(running, control=target.id, phase=ROLLED_BACK, share=0.0), target
-    before = [row for row in rows if row.release == production.id]
-    strategy, step, settings = (
-        (before[-1].strategy, before[-1].step, before[-1].settings) if before else ("direct", 0, "")
-    )
-    row = RolloutRow(0, production.id, target.id, strategy, ROLLED_BACK, step, 0.0, settings, "", "", 0.0)
-    return row, target
+    direct = RolloutRow(0, production.id, target.id, "direct", ROLLED_BACK, 0, 0.0, "{}", "", "", 0.0)
+    row = next((row for row in reversed(rows) if row.release == production.id), direct)
+    return msgspec.structs.replace(row, control=target.id, phase=ROLLED_BACK, share=0.0), target
 
 
 def _named(ledger: Ledger, production: ReleaseRow, prefix: str) -> ReleaseRow:

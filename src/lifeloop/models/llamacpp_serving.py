@@ -148,8 +148,11 @@ def _pieces(chunks: "SimpleQueue[dict[str, Any] | str]", more: bool) -> Iterator
         finish = first.get("finish_reason") or finish
         texts.append(text)
         n_pieces += 1
-        if choices and more:
-            yield Choices(_raw(choices), text)
+        if more:
+            if added := [
+                choice for choice in map(_without_the_end, choices) if choice["delta"] or choice["finish_reason"]
+            ]:
+                yield Choices(_raw(added), text)
         elif text:
             yield text
     yield Answer(
@@ -159,6 +162,12 @@ def _pieces(chunks: "SimpleQueue[dict[str, Any] | str]", more: bool) -> Iterator
         error=chunk,
         finish=finish,
     )
+
+
+def _without_the_end(choice: dict[str, Any]) -> dict[str, Any]:
+    """Return a chunk's choice as it is passed on: why the first one ended is told by the Answer alone."""
+    ended = choice.get("finish_reason") if choice.get("index", 0) else None
+    return {"index": 0, "delta": {}} | choice | {"finish_reason": ended}
 
 
 def _raw(choices: list[dict[str, Any]]) -> str:

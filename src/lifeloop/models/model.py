@@ -71,7 +71,11 @@ class PassesOn(Protocol):
 
 @runtime_checkable
 class Embeds(Protocol):
-    """What a model may offer besides: vectors of texts. One in a loop has `embed_in_loop(texts, seconds)` instead."""
+    """What a model may offer besides: vectors of texts. May be called from any thread, also while others are answered.
+
+    One in a loop has `embed_in_loop(texts, seconds)` instead, which gives the vectors and an Answer without output that
+    holds tokens and price.
+    """
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """Return one vector a text, all of one length."""

@@ -4,23 +4,30 @@ The key comes from the environment variable that the brief names, never from the
 """
 
 import contextlib
-import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import ssl
+import threading
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from lifeloop import plugins
-from lifeloop.core.candidates import Answer, Candidate, Contract, Estimate, Machine, Message, Request
+from lifeloop.core.candidates import Answer, Candidate, Choices, Contract, Estimate, Machine, Request
 from lifeloop.core.data import Profile
 from lifeloop.core.errors import LifeloopError, ModelError
 from lifeloop.models import prompting
+from lifeloop.models.completion_asking import Asking
+from lifeloop.models.completion_reading import Garbage, Said, read_completion, read_embeddings
+from lifeloop.models.completion_stream import StreamReading
 from lifeloop.models.endpoint import Endpoint, Reply
 from lifeloop.models.llamacpp import FILE, Learned
-from lifeloop.models.model import Model, Writing
+from lifeloop.models.model import Model, Unanswered, Writing
+from lifeloop.models.upstream import Upstream, check
+
+CHARACTERS_A_TOKEN = 4
+"""Of English text, about; for answers whose tokens nobody told."""
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,22 +54,90 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Remote:
-    """A client of one endpoint."""
+    """A client of one endpoint. In a loop (the gateway) it tries once; in threads (the engine) as often as told."""
 
-    def __init__(self, candidate: Candidate, learned: Learned, key: str) -> None:
-        self._settings = msgspec.convert(candidate.settings, Settings)
-        self._prompt = candidate.prompt or prompting.PLAIN
-        self._contract: Contract = plugins.get("tasks", candidate.task).contract(candidate.labels)
-        self._shots = [(prompting.cut(text, self._settings.shot_words), said) for text, said in learned.shots]
-        self._head: list[Message] | None = None
-        self.batch_size = self.concurrency = max(1, self._settings.concurrency)
-        self._endpoint = Endpoint(
-            f"{self._settings.url.rstrip('/')}/chat/completions",
-            key,
-            self._settings.timeout_seconds,
-            max(0, self._settings.retries),
-            self.concurrency,
+    passes_on = True
+
+    def __init__(
+        self, candidate: Candidate, learned: Learned, key: str, *, context: ssl.SSLContext | None = None
+    ) -> None:
+        self._settings = settings = msgspec.convert(candidate.settings, Settings)
+        contract: Contract = plugins.get("tasks", candidate.task).contract(candidate.labels)
+        self._asking = Asking(
+            candidate.prompt or prompting.PLAIN,
+            contract,
+            [(prompting.cut(text, settings.shot_words), said) for text, said in learned.shots],
+            model=settings.model,
+            temperature=settings.temperature,
+            max_tokens=settings.max_tokens or contract.max_tokens,
+            max_words=settings.max_words,
         )
+        self.batch_size = self.concurrency = max(1, settings.concurrency)
+        self._url, self._key = settings.url.rstrip("/"), key
+        self._upstream = Upstream(f"{self._url}/chat/completions", key, context=context)
+        self._vectors = Upstream(f"{self._url}/embeddings", key, context=context)
+        self._threaded: Endpoint | None = None
+        self._lock = threading.Lock()
+
+    # on the caller's event loop
+
+    async def answer_in_loop(self, request: Request, seconds: float) -> Answer:
+        """Return the answer within `seconds`. Tries once. Raises Unanswered."""
+        status, headers, reply = await self._upstream.post(self._body(request), seconds)
+        if status != 200:
+            check(status, headers)
+        try:
+            said = read_completion(reply, choices=_wants_choices(request))
+        except Garbage as garbage:
+            raise Unanswered("failed", garbage.why, status=status) from None
+        return self._answered(said)
+
+    async def stream_in_loop(self, request: Request, seconds: float) -> AsyncIterator[str | Choices | Answer]:
+        """Yield what comes, all of one read at once, then the whole Answer. Raises Unanswered, also in the middle."""
+        reading = StreamReading(choices=_wants_choices(request))
+        stream = await self._upstream.stream(self._body(request, streams=True), seconds)
+        pieces: list[str] = []
+        try:
+            if stream.status != 200:
+                check(stream.status, stream.headers)
+            async for read in stream:
+                for added in reading.feed(read):
+                    pieces.append(added if isinstance(added, str) else added.text)
+                    yield added
+                if reading.done:
+                    break
+            else:
+                for added in reading.end():
+                    pieces.append(added if isinstance(added, str) else added.text)
+                    yield added
+            if not reading.whole:
+                raise Unanswered("failed", "the endpoint ended its stream in the middle")
+            stream.done()
+        except Garbage as garbage:
+            raise Unanswered("failed", garbage.why, status=stream.status) from None
+        finally:
+            stream.close()
+        yield self._answered(reading.said("".join(pieces)))
+
+    async def embed_in_loop(self, texts: Sequence[str], seconds: float) -> tuple[list[list[float]], Answer]:
+        """Return one vector a text, and an Answer without output that holds tokens and price. Raises Unanswered."""
+        body = msgspec.json.encode({"model": self._settings.model, "input": texts, "encoding_format": "float"})
+        status, headers, reply = await self._vectors.post(body, seconds)
+        if status != 200:
+            check(status, headers)
+        try:
+            vectors, read = read_embeddings(reply, len(texts))
+        except Garbage as garbage:
+            raise Unanswered("failed", garbage.why, status=status) from None
+        return vectors, Answer(output="", tokens_in=read, usd=self._price(read, 0))
+
+    def so_far(self, request: Request, output: str) -> Answer:
+        """Return what an answer that was hung up after `output` came to, its tokens estimated from its characters."""
+        read = max(1, len(self._body(request)) // CHARACTERS_A_TOKEN)
+        written = -(-len(output) // CHARACTERS_A_TOKEN)
+        return Answer(output=output, tokens_in=read, tokens_out=written, usd=self._price(read, written))
+
+    # in threads
 
     def answer(self, requests: Sequence[Request]) -> list[Answer]:
         """Return answers, asked for at the same time up to the concurrency."""
@@ -72,154 +147,109 @@ class Remote:
     def answer_each(self, requests: Iterable[tuple[int, Request]]) -> Iterator[tuple[int, Answer]]:
         """Yield answers as they come, at most `concurrency` under way. Closing the iterator cancels the rest."""
         unsent: list[tuple[int, Answer]] = []
+        with_choices: set[int] = set()
 
         def bodies() -> Iterator[tuple[int, bytes]]:
             for number, request in requests:
                 try:
-                    body = msgspec.json.encode(self._body(request))
+                    body = self._asking.body(request)
                 except LifeloopError as error:  # a prompt's template may fail on one input alone
                     unsent.append((number, Answer(output="", error=error.what)))
                 else:
+                    if _wants_choices(request):
+                        with_choices.add(number)
                     yield number, body
 
-        with contextlib.closing(self._endpoint.ask_each(bodies())) as replies:
+        with contextlib.closing(self._endpoint().ask_each(bodies())) as replies:
             for number, reply in replies:
-                yield number, self._read(reply)
+                yield number, self._read(reply, choices=number in with_choices)
                 while unsent:
                     yield unsent.pop()
         yield from unsent
+
+    def stream(self, request: Request) -> Iterator[str | Answer]:
+        """Yield pieces as the endpoint sends them, then the answer. A failure on the way is the answer's error."""
+        reading, pieces, failure = StreamReading(), [], ""
+        try:
+            body = self._asking.body(request, streams=True)
+            with contextlib.closing(self._endpoint().stream(body)) as lines:
+                for line in lines:
+                    for added in reading.feed(f"{line}\n".encode()):
+                        if isinstance(added, str):
+                            pieces.append(added)
+                            yield added
+                    if reading.done:
+                        break
+        except LifeloopError as error:
+            failure = error.what
+        except Garbage as garbage:
+            failure = garbage.why
+        yield self._answered(reading.said("".join(pieces)), failure)
 
     def write(self, writings: Sequence[Writing]) -> list[Answer]:
         """Return texts of the model's own, asked for at the same time. Neither seed nor schema is sent: not every
         endpoint knows them.
         """
-        bodies = ((number, msgspec.json.encode(self._written(writing))) for number, writing in enumerate(writings))
-        with contextlib.closing(self._endpoint.ask_each(bodies)) as replies:
+        bodies = ((number, self._asking.written(writing)) for number, writing in enumerate(writings))
+        with contextlib.closing(self._endpoint().ask_each(bodies)) as replies:
             found = {number: self._read(reply) for number, reply in replies}
         return [found[number] for number in range(len(writings))]
 
-    def _written(self, writing: Writing) -> dict[str, Any]:
-        return {
-            "model": self._settings.model,
-            "messages": writing.messages,
-            "temperature": writing.temperature,
-            "max_tokens": writing.max_tokens,
-        }
-
-    def _read(self, reply: Reply) -> Answer:
-        if reply.error:
-            return Answer(output="", error=reply.error)
-        completion = _decoded(reply.body)
-        if completion is None:
-            return Answer(output="", error="the endpoint's reply is not a JSON object")
-        said, usage = _said(completion), completion.get("usage")
-        if said is None:
-            return self._priced("", usage, "the endpoint's reply is not a chat completion")
-        return self._priced(said, usage)
-
-    def _turns(self, request: Request) -> list[Message]:
-        """Return what is sent; system message and shots are rendered once, since no request changes them."""
-        limit = self._settings.max_words
-        if request.messages or self._head is None:
-            turns = prompting.messages(self._prompt, self._contract, self._shots, request, limit)
-            if not request.messages:
-                self._head = turns[:-1]
-            return turns
-        last = prompting.render_user(self._prompt, self._contract, prompting.cut(request.text, limit))
-        return [*self._head, Message("user", last)]
-
-    def _body(self, request: Request) -> dict[str, Any]:
-        return {
-            "model": self._settings.model,
-            "messages": self._turns(request),
-            "temperature": self._settings.temperature,
-            "max_tokens": request.max_tokens or self._settings.max_tokens or self._contract.max_tokens,
-        }
-
-    def _priced(self, output: str, usage: object, error: str = "") -> Answer:
-        read, written = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
-        usd = (read * self._settings.usd_per_million_in + written * self._settings.usd_per_million_out) / 1e6
-        return Answer(output=output, tokens_in=read, tokens_out=written, usd=usd, error=error)
-
-    def stream(self, request: Request) -> Iterator[str | Answer]:
-        """Yield pieces as the endpoint sends them, then the answer. A failure on the way is the answer's error."""
-        pieces: list[str] = []
-        usage: object = None
-        failure = ""
-        try:
-            body = self._body(request) | {"stream": True, "stream_options": {"include_usage": True}}
-            with contextlib.closing(self._endpoint.stream(msgspec.json.encode(body))) as lines:
-                for chunk in _chunks(lines):
-                    usage = chunk.get("usage") or usage
-                    if text := _piece(chunk):
-                        pieces.append(text)
-                        yield text
-        except LifeloopError as error:
-            failure = error.what
-        yield self._priced("".join(pieces), usage, failure)
-
     def close(self) -> None:
         """Close the connections."""
-        self._endpoint.close()
+        self._upstream.close()
+        self._vectors.close()
+        with self._lock:
+            if self._threaded is not None:
+                self._threaded.close()
 
+    def _endpoint(self) -> Endpoint:
+        """Return the client for threads; it has a thread of its own, which is not started where nobody asks so."""
+        with self._lock:
+            if self._threaded is None:
+                settings = self._settings
+                self._threaded = Endpoint(
+                    f"{self._url}/chat/completions",
+                    self._key,
+                    settings.timeout_seconds,
+                    max(0, settings.retries),
+                    self.concurrency,
+                )
+            return self._threaded
 
-def _decoded(body: bytes) -> dict[str, Any] | None:
-    """Return the JSON object of a reply, or None where it is none."""
-    try:
-        found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    def _body(self, request: Request, *, streams: bool = False) -> bytes:
+        """Return a request's body. Raises Unanswered where the prompt's template fails on it: others may do better."""
         try:
-            found = json.loads(body)  # slower, and takes halves of characters
-        except (ValueError, RecursionError):
-            return None
-    return found if isinstance(found, dict) else None
+            return self._asking.body(request, streams=streams)
+        except LifeloopError as error:
+            raise Unanswered("failed", error.what, passing=False) from None
 
-
-def _said(reply: dict[str, Any]) -> str | None:
-    """Return the content of a reply's message ("" where it says nothing), or None where there is no message."""
-    try:
-        content = reply["choices"][0]["message"]["content"]
-    except (KeyError, IndexError, TypeError):
-        return None
-    return _whole(content or "") if isinstance(content, str | None) else None
-
-
-def _chunks(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    for line in lines:
-        if not line.startswith("data:"):
-            continue
-        data = line.removeprefix("data:").strip()
-        if data == "[DONE]":
-            return
+    def _read(self, reply: Reply, *, choices: bool = False) -> Answer:
+        if reply.error:
+            return Answer(output="", error=reply.error)
         try:
-            chunk = json.loads(data)
-        except ValueError:
-            chunk = None
-        if not isinstance(chunk, dict):
-            raise ModelError("the endpoint's stream holds what is not a JSON object")
-        if chunk.get("error"):
-            raise ModelError("the endpoint broke its answer off with an error")
-        yield chunk
+            return self._answered(read_completion(reply.body, choices=choices))
+        except Garbage as garbage:
+            return self._answered(Said("", garbage.read, garbage.written), garbage.why)
+
+    def _answered(self, said: Said, error: str = "") -> Answer:
+        return Answer(
+            output=said.text,
+            tokens_in=said.read,
+            tokens_out=said.written,
+            usd=self._price(said.read, said.written),
+            error=error,
+            finish=said.finish,
+            choices=said.choices,
+        )
+
+    def _price(self, read: int, written: int) -> float:
+        return (read * self._settings.usd_per_million_in + written * self._settings.usd_per_million_out) / 1e6
 
 
-def _piece(chunk: dict[str, Any]) -> str:
-    """Return the text that a chunk of a stream adds."""
-    try:
-        added = chunk["choices"][0]["delta"]["content"] if chunk.get("choices") else ""
-    except (KeyError, IndexError, TypeError):  # the first and the last chunk have no content
-        added = ""
-    return _whole(added) if isinstance(added, str) else ""
-
-
-def _whole(text: str) -> str:
-    """Return the text with halves of characters, which JSON can hold and UTF-8 cannot, as question marks."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def _count(usage: object, key: str) -> int:
-    """Return a number of tokens that an endpoint reports, or 0 where it reports none."""
-    count = usage.get(key) if isinstance(usage, dict) else None
-    return int(count) if isinstance(count, int | float) and 0 <= count < float("inf") else 0
+def _wants_choices(request: Request) -> bool:
+    """Return whether the answer may hold what is no mere text."""
+    return bool(request.options) or any(message.extra for message in request.messages)
 
 
 class RemoteKind:

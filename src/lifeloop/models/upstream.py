@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 from functools import partial
 
-from lifeloop.models.endpoint import authorization
+from lifeloop.models.endpoint import LONGEST_WAIT, PASSING, authorization
+from lifeloop.models.limits import asked_pause
 from lifeloop.models.model import Unanswered
 from lifeloop.models.upstream_connection import Connection, Exchange, Headers, Stale
 from lifeloop.models.upstream_opening import Way, basic, host_header
@@ -47,15 +48,15 @@ class Upstream:
         """Return status, headers and body of the response, within `seconds` in all. Raises Unanswered."""
         pool = self._here()
         now = pool.loop.time
-        deadline = now() + seconds
+        begun = now()
         connection = pool.take() or await pool.wait(seconds)
         head = self._head + b"%d\r\n\r\n" % len(body)
-        exchange = connection.ask(head, body, deadline - now())
+        exchange = connection.ask(head, body, seconds, waited=now() - begun)
         try:
             whole = await exchange.whole()
         except Stale:
-            connection = await pool.renew(deadline - now())
-            exchange = connection.ask(head, body, deadline - now())
+            connection = await pool.renew(seconds - (now() - begun))
+            exchange = connection.ask(head, body, seconds, waited=now() - begun)
             whole = await exchange.whole()
         return exchange.status, exchange.headers, whole
 
@@ -110,6 +111,7 @@ class Stream:
     def __init__(self, exchange: Exchange, first: bytes) -> None:
         self._exchange, self._first = exchange, first
         self.status, self.headers = exchange.status, exchange.headers
+        self._left = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -123,11 +125,13 @@ class Stream:
 
     def done(self) -> None:
         """Say that all that matters has come: the connection is kept, if the rest comes in a moment."""
+        self._left = True
         self._exchange.linger()
 
     def close(self) -> None:
-        """Hang up, unless the response is over. Calling it twice does no harm."""
-        self._exchange.leave()
+        """Hang up, unless the response is over or `done`. Calling it twice does no harm."""
+        if not self._left:
+            self._exchange.leave()
 
 
 class Pool:
@@ -252,3 +256,12 @@ def _head(way: Way, key: str) -> bytes:
     if credentials:
         lines.append(f"Authorization: {credentials}")
     return "\r\n".join(lines).encode() + b"\r\n" + way.proxy_header + b"Content-Length: "
+
+
+def check(status: int, headers: Headers) -> None:
+    """Raise Unanswered for a response that is no success."""
+    if 200 <= status < 300:
+        return
+    named = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+    wait = min(LONGEST_WAIT, asked_pause(status, named))
+    raise Unanswered("failed", f"the endpoint answered {status}", passing=status in PASSING, status=status, wait=wait)

@@ -121,8 +121,10 @@ class Connection(asyncio.Protocol):
 
     # what is asked of it
 
-    def ask(self, head: bytes, body: bytes, seconds: float, *, streams: bool = False) -> Exchange:
-        """Send a request. It has `seconds` for the whole response, or for a stream for each silence in it."""
+    def ask(self, head: bytes, body: bytes, seconds: float, *, waited: float = 0.0, streams: bool = False) -> Exchange:
+        """Send a request. It has `seconds` for the whole response, less what it `waited` before, or for a stream for
+        each silence in it.
+        """
         self._exchange = exchange = Exchange(self, seconds, streams)
         self._n_asked += 1
         self._begun = False
@@ -130,7 +132,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(head + body)
         else:
             self._transport.writelines((head, body))
-        self._arm(seconds)
+        self._arm(seconds - waited)
         return exchange
 
     def hang_up(self, exchange: Exchange | None = None) -> None:

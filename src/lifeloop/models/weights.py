@@ -45,6 +45,13 @@ def find_language(model: str, where: str) -> Path:
     return whole[0] if whole else find_gguf(model, where)
 
 
+def find_openvino(model: str, where: str) -> Path | None:
+    """Return the folder that holds `openvino_model.xml`, or None where there is none. Raises ModelError."""
+    place = _place(model, where)
+    found = sorted(path.parent for path in place.rglob("openvino_model.xml")) if place.is_dir() else []
+    return found[0] if found else None
+
+
 def _place(model: str, where: str) -> Path:
     if model.startswith("package:"):
         return _package(model.removeprefix("package:"), where)

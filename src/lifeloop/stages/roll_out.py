@@ -131,7 +131,9 @@ def _too_long(settings: Rollout, seen: Observed) -> Decision | None:
     if seen.hours <= settings.hours:
         return None
     said = "; ".join(told(figure, settings) for figure in seen.figures if sum(figure.counts)) or "nobody asked"
-    return Decision("roll_back", f"not shown to be good enough within {settings.hours:g} hours: {said}")
+    repeated = sum(seen.answers) > 2 * sum(figure.counts[0] + figure.counts[1] for figure in seen.figures[:1])
+    few = '; of users one answer counts: `assign = "request"` counts each' if repeated else ""
+    return Decision("roll_back", f"not shown to be good enough within {settings.hours:g} hours: {said}{few}")
 
 
 def _shown(settings: Rollout, strategy: Strategy, step: int, seen: Observed) -> Decision:

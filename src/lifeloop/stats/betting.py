@@ -41,6 +41,16 @@ def log_capital(values: Floats, bound: float, low: float, population: int) -> Fl
     return capital
 
 
+def highest_log_capital(values: Floats, bound: float, low: float) -> float:
+    """Return the largest that `log_capital` ever was, the start included: three times as fast as its maximum."""
+    if not len(values):
+        return 0.0
+    growth = np.cumsum(np.log(_factors(values, bound, low, 0)), axis=1)
+    top = growth.max()
+    largest = np.exp(growth - top).sum(axis=0).max()  # where it is largest, nothing that matters underflows
+    return max(0.0, float(top + math.log(largest)) - math.log(len(STAKES)))
+
+
 def ever_reaches(values: Floats, bound: float, level: float, low: float, population: int) -> bool:
     """Return whether the capital was ever `level` or more: several times faster than `log_capital`."""
     # Overflow comes only after the level is passed; what underflows to 0 understates the capital, which is safe.

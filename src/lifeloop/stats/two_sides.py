@@ -75,12 +75,11 @@ def weigh(differences: ArrayLike, margin: float) -> Evidence:
     alpha (Ville, 1939); hence their largest value so far may be used. Raises ValueError for values outside [-1, 1].
     """
     seen = betting.checked(differences, -1.0, 1.0, 0)
-    if not len(seen):
-        return Evidence(0.0, 0.0, 0.0)
-    worse = betting.log_capital(seen, 0.0, -1.0, 0)
-    as_good = betting.log_capital(-seen, -margin, -1.0, 0)
-    better = betting.log_capital(-seen, 0.0, -1.0, 0)
-    return Evidence(*(max(0.0, float(capital.max())) for capital in (worse, as_good, better)))
+    return Evidence(
+        worse=betting.highest_log_capital(seen, 0.0, -1.0),
+        as_good=betting.highest_log_capital(-seen, -margin, -1.0),
+        better=betting.highest_log_capital(-seen, 0.0, -1.0),
+    )
 
 
 def is_shown(log_e_value: float, alpha: float) -> bool:

@@ -35,6 +35,7 @@ from lifeloop.store.rows import (
     Traffic,
     VerdictRow,
 )
+from lifeloop.store.served import insert_served
 
 __all__ = [
     "BUSY_SECONDS",
@@ -45,6 +46,7 @@ __all__ = [
     "ReleaseRow",
     "RunRow",
     "VerdictRow",
+    "attach_ledger",
     "explain",
     "open_ledger",
 ]
@@ -56,6 +58,9 @@ SWITCH_SECONDS = 2.0
 
 IDS_AT_ONCE = 500
 """Ids of one query: older builds of SQLite allow 999 parameters."""
+
+SILENCE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
+"""When a PostgreSQL server that says nothing counts as gone: seconds, and milliseconds for the last (libpq's words)."""
 
 CHAIN = 0x6C696670
 """Number of the PostgreSQL advisory lock that whoever adds a verdict holds."""
@@ -191,6 +196,11 @@ class Ledger:
         with self._transaction() as connection:
             return list(traffic.judged(connection, sides, since, after, limit))
 
+    def count_served(self, sides: tuple[Id, Id], since: float, until: float) -> tuple[int, int]:
+        """Return how many answers of two releases people were shown between two times."""
+        with self._transaction() as connection:
+            return traffic.count_served(connection, sides, since, until)
+
     def shadows_of(self, release: Id, *, since: float, after: int, limit: int) -> list[ShadowRow]:
         """Return what a release answered unseen since a time, beside what was shown, after a sequence number."""
         with self._transaction() as connection:
@@ -201,10 +211,7 @@ class Ledger:
     def add_served(self, events: Sequence[Event], feedback: Sequence[Feedback]) -> None:
         """Record events and feedback in one transaction; those whose id is already there are left as they are."""
         with self._transaction() as connection:
-            for table, items in ((schema.events, events), (schema.feedback, feedback)):
-                if items:
-                    values = [msgspec.structs.asdict(item) for item in items]
-                    connection.execute(self._insert_missing(table), values)
+            insert_served(connection, events, feedback)
 
     def event(self, id: str) -> Event | None:
         """Return the event of that id, or None."""
@@ -281,7 +288,8 @@ class Ledger:
 
     def spending(self, keys: Collection[str], since: float, after: int, until: int) -> dict[str, float]:
         """Return what answers to API keys cost in USD, by key: of events from `since` (seconds since the epoch, UTC) on
-        with `after` < sequence <= `until`."""
+        with `after` < sequence <= `until`.
+        """
         e = schema.events.c
         query = sa.select(e.api_key, sa.func.sum(e.usd).label("usd")).group_by(e.api_key)
         of_these = e.api_key.in_(sorted(keys))
@@ -301,7 +309,7 @@ class Ledger:
         try:
             with self._engine.begin() as connection:
                 yield connection
-        except (DBAPIError, OSError) as error:
+        except (DBAPIError, OSError, sa.exc.TimeoutError) as error:  # the last: no free connection
             raise explain(error, self.name) from error
 
     def _select(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
@@ -359,20 +367,24 @@ class Ledger:
         key = next(iter(table.primary_key.columns))
         return connection.execute(sa.select(key).where(key == values[key.name])).first() is not None
 
-    def _insert_missing(self, table: sa.Table) -> Any:
-        if self._engine.dialect.name == "postgresql":
-            from sqlalchemy.dialects import postgresql
-
-            return postgresql.insert(table).on_conflict_do_nothing(index_elements=["id"])
-        from sqlalchemy.dialects import sqlite
-
-        return sqlite.insert(table).on_conflict_do_nothing(index_elements=["id"])
-
 
 def open_ledger(url: str) -> Ledger:
     """Return the ledger at a SQLAlchemy URL (`sqlite:///…`, `postgresql+psycopg://…`), created or upgraded if need be.
 
     Raises StoreError where it cannot be opened.
+    """
+    ledger = attach_ledger(url)
+    try:
+        migrate(ledger._engine)
+    except (DBAPIError, OSError, sqlite3.Error) as error:
+        raise explain(error, ledger.name) from error
+    return ledger
+
+
+def attach_ledger(url: str) -> Ledger:
+    """Return the ledger at a URL without asking it anything: it may be away, and is taken to be of this version.
+
+    For processes that go on while the database does not. Raises StoreError where the URL is none.
     """
     name = url
     try:
@@ -386,7 +398,6 @@ def open_ledger(url: str) -> Ledger:
         engine = sa.create_engine(parsed, **_engine_options(parsed))
         if parsed.get_backend_name() == "sqlite":
             sa.event.listen(engine, "connect", _prepare_sqlite)
-        migrate(engine)
     except (DBAPIError, OSError, sqlite3.Error, sa.exc.ArgumentError) as error:
         raise explain(error, name) from error
     except ModuleNotFoundError as error:
@@ -399,7 +410,8 @@ def open_ledger(url: str) -> Ledger:
 def _engine_options(url: sa.URL) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
-    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": int(BUSY_SECONDS)}}
+    arguments = {"connect_timeout": int(BUSY_SECONDS), **SILENCE}
+    return {"pool_pre_ping": True, "connect_args": arguments}
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:

@@ -3,6 +3,7 @@
 Knows nothing of databases; `ledger` writes and reads them.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -69,6 +70,18 @@ class ReleaseRow(Struct, frozen=True):
     candidate: Id
     name: str
     at: float
+
+
+def path(history: Sequence[ReleaseRow]) -> list[ReleaseRow]:
+    """Return the releases that led to the last one, oldest first.
+
+    A release that comes back takes those that came after it off the path: what was rolled back is not gone back to.
+    """
+    led: list[ReleaseRow] = []
+    for row in history:
+        known = next((place for place, other in enumerate(led) if other.id == row.id), None)
+        led = [*led, row] if known is None else [*led[:known], row]
+    return led
 
 
 class RolloutRow(Struct, frozen=True):

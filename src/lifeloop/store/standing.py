@@ -18,6 +18,19 @@ from lifeloop.core.errors import StoreError
 Rows = list[tuple[Any, ...]]
 
 
+class RolloutStanding(Struct, frozen=True):
+    """How the last rollout stands."""
+
+    release: str
+    strategy: str
+    phase: str
+    step: int
+    share: float
+    reason: str
+    by: str
+    at: float
+
+
 class Standing(Struct, frozen=True):
     """The ledger in a dozen numbers."""
 
@@ -43,6 +56,8 @@ class Standing(Struct, frozen=True):
     """Who made the last verdict against the gate; "" where the gate decided."""
     release_override_by: str = ""
     """Who promoted what is in production against the gate; "" where the gate did."""
+    rollout: RolloutStanding | None = None
+    """The last rollout, running or ended; None before the first."""
 
 
 def standing(url: str) -> Standing:
@@ -68,10 +83,10 @@ def _from_sqlite(url: str, path: Path) -> Standing:
         finally:
             connection.close()
     except sqlite3.Error as error:
+        if "no such column" in str(error) or "no such table: rollouts" in str(error):  # of an earlier revision
+            return _through_ledger(url)
         if "no such table" in str(error):
             return _empty()
-        if "no such column" in str(error):
-            return _through_ledger(url)
         locked = "locked" in str(error)
         raise StoreError(
             "the ledger is locked by another process" if locked else f"cannot be read ({error})",
@@ -89,6 +104,9 @@ def _read(query: Callable[[str], Rows]) -> Standing:
     release = query(
         "SELECT r.id, r.name, r.at, coalesce(v.override_by, '') FROM releases r "
         "LEFT JOIN verdicts v ON v.id = r.verdict ORDER BY r.sequence DESC LIMIT 1"
+    )
+    rollout = query(
+        "SELECT release, strategy, phase, step, share, reason, by, at FROM rollouts ORDER BY sequence DESC LIMIT 1"
     )
     counts = [int(query(f"SELECT count(*) FROM {table}")[0][0]) for table in ("releases", "events", "feedback")]
     learned = int(cycle[0][2]) if cycle else 0
@@ -108,6 +126,7 @@ def _read(query: Callable[[str], Rows]) -> Standing:
         new_feedback=int(query(f"SELECT count(*) FROM feedback WHERE sequence > {learned}")[0][0]),
         override_by=str(verdict[0][3]) if verdict else "",
         release_override_by=str(release[0][3]) if release else "",
+        rollout=RolloutStanding(*rollout[0]) if rollout else None,
     )
 
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from lifeloop.core.content import Id
 from lifeloop.core.events import ABANDONED
 from lifeloop.store import schema
-from lifeloop.store.rows import JudgedRow, ReleaseRow, RolloutRow, ServedRow, ShadowRow, Traffic
+from lifeloop.store.rows import JudgedRow, ReleaseRow, RolloutRow, ServedRow, ShadowRow, Traffic, path
 
 
 class Taken(Exception):
@@ -31,23 +31,14 @@ def read_traffic(connection: sa.Connection) -> Traffic:
     """
     rollout = last_rollout(connection)
     history = releases(connection)
+    way = path(history)
     production = history[-1] if history else None
     running = rollout is not None and rollout.phase == "running"
     if running and (production is None or rollout is None or rollout.control != production.id):
         running = False
-    return Traffic(production=production, previous=before_last(history), rollout=rollout if running else None)
-
-
-def before_last(history: Sequence[ReleaseRow]) -> ReleaseRow | None:
-    """Return the release that production goes back to if the last one is taken back, or None.
-
-    A release that comes back takes those that came after it off the path: what was rolled back is not gone back to.
-    """
-    path: list[ReleaseRow] = []
-    for row in history:
-        known = next((place for place, other in enumerate(path) if other.id == row.id), None)
-        path = [*path, row] if known is None else [*path[:known], row]
-    return path[-2] if len(path) > 1 else None
+    return Traffic(
+        production=production, previous=way[-2] if len(way) > 1 else None, rollout=rollout if running else None
+    )
 
 
 def releases(connection: sa.Connection) -> list[ReleaseRow]:
@@ -108,6 +99,17 @@ def served(
     )
     for row in connection.execute(query):
         yield ServedRow(*_with_bool(row, 3))
+
+
+def count_served(connection: sa.Connection, sides: tuple[Id, Id], since: float, until: float) -> tuple[int, int]:
+    """Return how many answers of two releases people were shown between two times."""
+    query = (
+        sa.select(_E.release, sa.func.count())
+        .where(_E.release.in_(sides), _E.at >= since, _E.at <= until, _E.shadow_of == "")
+        .group_by(_E.release)
+    )
+    found = {row[0]: int(row[1]) for row in connection.execute(query)}
+    return found.get(sides[0], 0), found.get(sides[1], 0)
 
 
 def judged(

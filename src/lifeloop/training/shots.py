@@ -19,7 +19,7 @@ from lifeloop.training.trainer import Decided, Materials
 
 
 class ShotsTrainer:
-    """Trainer of the kinds "llamacpp", "transformers" and "remote"."""
+    """Trainer of the kinds "llamacpp", "transformers", "openvino", "remote" and "vllm"."""
 
     settings = None
     version = "1"
@@ -105,3 +105,4 @@ def _prior(kind: str, materials: Materials, folder: Path, inputs: Sequence[Examp
 
 TRAINER = ShotsTrainer("llamacpp")
 TRANSFORMERS = ShotsTrainer("transformers")
+OPENVINO = ShotsTrainer("openvino")

@@ -1,0 +1,101 @@
+"""What became of releases: how each came to production, on which figures, and what it served. Reads only."""
+
+import contextlib
+from collections.abc import Callable
+from itertools import groupby
+
+from msgspec import Struct
+
+from lifeloop.core.content import Id
+from lifeloop.core.evidence import Release
+from lifeloop.lifecycle.rollouts import RUNNING, Position, position, watch_of
+from lifeloop.project import Project
+from lifeloop.stages import roll_out
+from lifeloop.store.ledger import Ledger
+from lifeloop.store.rows import RolloutRow
+
+
+class Decided(Struct, frozen=True):
+    """One decision on a release's way."""
+
+    at: float
+    what: str
+    """released, the strategy of a step, promoted or rolled_back."""
+    share: float
+    reason: str
+    by: str
+    """Who decided; "" where the figures or the gate did."""
+
+
+class Told(Struct, frozen=True):
+    """One release and what became of it."""
+
+    release: Id
+    name: str
+    verdict: Id
+    in_production: bool
+    decided: tuple[Decided, ...]
+    """Oldest first."""
+    served: tuple[int, int]
+    """Of a rollout: answers of its own and of both sides, from its first step to its end."""
+    figures: tuple[str, ...] = ()
+    """Of the running rollout: what its present step has come to."""
+
+
+def releases_told(project: Project, clock: Callable[[], float]) -> tuple[Told, ...]:
+    """Return what became of each release, the newest first: in production ever, or on its way there."""
+    with contextlib.closing(project.open_ledger()) as ledger:
+        vault, now = project.open_vault(), clock()
+        traffic, rows, history = ledger.traffic(), ledger.rollouts(), ledger.releases()
+        decided: dict[Id, list[Decided]] = {}
+        for row in history:
+            on_record = any(step.at == row.at and row.id in (step.release, step.control) for step in rows)
+            decided.setdefault(row.id, [])
+            if not on_record:
+                decided[row.id].append(Decided(row.at, "released", 1.0, "to all traffic at once", ""))
+        for step in rows:
+            what = step.strategy if step.phase == RUNNING else step.phase
+            decided.setdefault(step.release, []).append(Decided(step.at, what, step.share, step.reason, step.by))
+        told = []
+        for release, decisions in decided.items():
+            made = vault.get_value(release, Release)
+            running = traffic.rollout is not None and traffic.rollout.release == release
+            told.append(
+                Told(
+                    release=release,
+                    name=made.name,
+                    verdict=made.verdict,
+                    in_production=traffic.production is not None and traffic.production.id == release,
+                    decided=tuple(sorted(decisions, key=lambda decision: decision.at)),
+                    served=_served(ledger, rows, release, now),
+                    figures=_figures(ledger, position(ledger, vault, traffic.rollout), now)
+                    if running and traffic.rollout
+                    else (),
+                )
+            )
+        return tuple(sorted(told, key=lambda one: one.decided[-1].at if one.decided else 0.0, reverse=True))
+
+
+def _figures(ledger: Ledger, place: Position, now: float) -> tuple[str, ...]:
+    """Return what a running rollout has come to in its step, in words."""
+    watch = watch_of(ledger, place)
+    watch.read()
+    seen = watch.observed(now, (now - place.began.at) / 3600.0)
+    row = place.row
+    decision = roll_out.decide(place.settings, row.strategy, row.step, row.share, seen)
+    lines = [roll_out.told_shadow(seen.shadow)] if seen.shadow and seen.shadow.n else []
+    lines += [roll_out.told(figure, place.settings) for figure in seen.figures if sum(figure.counts)]
+    return (*lines, decision.reason)
+
+
+def _served(ledger: Ledger, rows: list[RolloutRow], release: Id, now: float) -> tuple[int, int]:
+    """Return how many answers a release gave while its rollouts ran, and how many both sides gave."""
+    own, total = 0, 0
+    for key, group in groupby(rows, lambda row: (row.release, row.control)):
+        steps = list(group)
+        if key[0] != release or steps[0].phase != RUNNING:
+            continue
+        until = now if steps[-1].phase == RUNNING else steps[-1].at
+        mine, other = ledger.count_served(key, steps[0].at, until)
+        own, total = own + mine, total + mine + other
+    return own, total

@@ -1,0 +1,19 @@
+"""One worker of a project's gateway, on a port of its own: `python release_process.py FOLDER PLACE`."""
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from lifeloop.gateway.project_serving import serving_of
+from lifeloop.gateway.serve import serve
+from lifeloop.project import open_project
+
+
+def main(folder: Path, place: int) -> None:
+    serving = msgspec.structs.replace(serving_of(open_project(folder), place=place), ship=True)
+    serve(serving, "127.0.0.1", 0, announce=lambda host, port: print(f"http://{host}:{port}", flush=True))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
