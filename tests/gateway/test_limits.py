@@ -160,14 +160,13 @@ def told(processes: list[subprocess.Popen[str]]) -> list[int]:
 
 
 def test_several_processes_admit_as_many_as_one(tmp_path):
-    processes = hammers(tmp_path / "limits", most=700, n=3, each=20_000)
+    processes = hammers(tmp_path / "limits", most=30_000, n=3, each=20_000)
     try:
         counts = told(processes)
     finally:
         end(processes)
 
-    assert sum(counts) == 700
-    assert sum(count > 0 for count in counts) > 1, "they did work at the same time"
+    assert sum(counts) == 30_000, "though none of them could have come so far alone"
 
 
 def test_what_a_killed_worker_admitted_still_counts(tmp_path):

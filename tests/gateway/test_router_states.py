@@ -138,8 +138,8 @@ class ColdGateway(Gateway):
 
 
 Gateway.TestCase.settings = ColdGateway.TestCase.settings = settings(
-    max_examples=80,
-    stateful_step_count=25,
+    max_examples=40,
+    stateful_step_count=20,
     deadline=None,
     phases=[Phase.reuse, Phase.generate],  # shrinking what waits in vain would take minutes
 )

@@ -63,6 +63,7 @@ def test_sigterm_while_the_database_is_locked_loses_nothing(tmp_path):
         wait_for(lambda: {event.id for event in ledger.latest_events(99)} == events)
 
 
+@pytest.mark.slow
 def test_a_killed_gateway_keeps_every_event_that_was_answered(tmp_path):
     with process(tmp_path) as (gateway, url), httpx.Client() as client:
         events = {client.post(f"{url}/v1/tasks/desk", json={"text": "x"}).json()["event"] for _ in range(200)}
@@ -73,6 +74,7 @@ def test_a_killed_gateway_keeps_every_event_that_was_answered(tmp_path):
         wait_for(lambda: {event.id for event in ledger.latest_events(999)} == events)
 
 
+@pytest.mark.slow
 def test_sigterm_lets_live_streams_end_and_takes_no_more(tmp_path):
     with process(tmp_path, 0.05, 40) as (gateway, url), ThreadPoolExecutor(4) as pool:
         body = {"model": "desk", "messages": [{"role": "user", "content": "x"}], "stream": True}

@@ -111,13 +111,17 @@ def test_what_breaks_in_the_middle_is_told_in_the_stream(tmp_path, up, behaviour
 def test_an_outage_opens_the_breaker_and_its_end_closes_it(tmp_path, up):
     scene = Desk(tmp_path, up, retries=0, breaker_requests=5, breaker_seconds=0.3)
     up.behave = "answer_500"
-    with scene.running() as url:
-        answers = [ask(url) for _ in range(30)]
+    with scene.running() as url, httpx.Client() as client:
+
+        def output():
+            return client.post(f"{url}/v1/tasks/desk", json={"text": "how are you"}).json()["output"]
+
+        answers = [output() for _ in range(100)]
         asked = up.n_requests
         up.behave = "well"
-        wait_for(lambda: ask(url) == "all well", 5)
+        wait_for(lambda: output() == "all well")
         events = scene.events(scene.ledger.count_events())
-    assert answers == ["local words"] * 30 and 5 <= asked <= 8
+    assert answers == ["local words"] * 100 and 5 <= asked <= 5 + 7  # each probe waits twice as long as the one before
     assert "remote0 is left out after failures" in [event.error for event in events]
 
 

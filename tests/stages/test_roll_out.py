@@ -6,13 +6,15 @@ import pytest
 from lifeloop.core.rollout_brief import Rollout
 from lifeloop.stages.roll_out import Observed, Seen, Shadowed, decide
 from lifeloop.stages.shadow import same, similar
+from lifeloop.stats.two_sides import weigh
 
 SETTINGS = Rollout(as_good=("failures",))
 
 
 def figure(name="failures", differences=(), n=None, means=(0.01, 0.01)) -> Seen:
     n = len(differences) if n is None else n
-    return Seen(name, tuple(differences), (n, 10 * n), means)
+    evidence = weigh(differences, getattr(SETTINGS.margins, name))
+    return Seen(name, evidence, (n, 10 * n), means)
 
 
 def observed(*figures: Seen, units=(0, 0), hours=1.0, shadow=None) -> Observed:

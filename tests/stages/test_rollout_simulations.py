@@ -47,7 +47,7 @@ def test_so_it_is_with_users_who_come_again_and_fail_by_habit():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("world", [World("iid", (0.01, 0.01)), World("users", (0.01, 0.01), n_users=20_000)])
+@pytest.mark.parametrize("world", [World("iid", (0.01, 0.01)), World("users", (0.01, 0.01), n_users=60_000)])
 def test_equal_ones_are_promoted_by_a_canary(world):
     assert runs(world, 50).rolled_back <= 0.05
 

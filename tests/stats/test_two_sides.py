@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lifeloop.stats import betting
 from lifeloop.stats.sample_ratio import mismatch_e_value
-from lifeloop.stats.two_sides import difference, is_shown, rounds, weigh
+from lifeloop.stats.two_sides import Evidence, Weighing, is_shown, rounds, weigh
 
 CONTROL, CHALLENGER = False, True
 
@@ -45,15 +45,18 @@ def test_rounds_are_the_same_however_the_values_are_handed_over(values):
 
 
 def test_nothing_seen_shows_nothing():
-    assert weigh([], 0.02) == weigh([0.0], 0.02).__class__(0.0, 0.0, 0.0)
-    assert difference([], 0.95) == (0.0, -1.0, 1.0)
+    assert weigh([], 0.02) == Evidence(0.0, 0.0, 0.0)
 
 
-@given(st.lists(st.floats(-1.0, 1.0), min_size=1, max_size=200), st.floats(-0.5, 0.5))
-def test_the_highest_capital_is_the_maximum_of_all(values, bound):
-    seen = np.array(values)
-    expected = max(0.0, float(betting.log_capital(seen, bound, -1.0, 0).max()))
-    assert betting.highest_log_capital(seen, bound, -1.0) == pytest.approx(expected, abs=1e-9)
+@given(st.lists(st.floats(-1.0, 1.0), min_size=1, max_size=200), st.floats(0.001, 0.5), st.integers(0, 200))
+def test_the_evidence_is_the_highest_capital_however_the_differences_are_handed_over(values, margin, cut):
+    seen, bit_by_bit = np.array(values), Weighing(margin)
+    bit_by_bit.add(values[:cut])
+    bit_by_bit.add(values[cut:])
+    bets = ((seen, 0.0), (-seen, -margin), (-seen, 0.0))
+    highest = [max(0.0, float(betting.log_capital(turned, bound, -1.0, 0).max())) for turned, bound in bets]
+    for found in (weigh(values, margin), bit_by_bit.evidence):
+        assert (found.worse, found.as_good, found.better) == pytest.approx(highest, abs=1e-9)
 
 
 def test_values_outside_the_range_are_refused():

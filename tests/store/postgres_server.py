@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,3 +93,15 @@ def _wait_for(url: str) -> None:
         except psycopg.OperationalError:
             time.sleep(0.1)
     raise TimeoutError("PostgreSQL did not start within 30 s")
+
+
+def new_schema(server: str) -> str:
+    """Return the URL of an empty schema: as good as a database, and hundreds of files cheaper."""
+    import psycopg
+    from sqlalchemy.engine import make_url
+
+    name = f"lifeloop_{uuid.uuid4().hex}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}")
+    url = make_url(server).update_query_dict({"options": f"-csearch_path={name}"})
+    return url.render_as_string(hide_password=False)

@@ -11,9 +11,8 @@ import pytest
 from event_scene import another_process, event, feedback, ids, locked, segments_in, wait_for
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from postgres_server import own_server
+from postgres_server import new_schema, own_server
 
-from conftest import new_schema
 from lifeloop.core.errors import StoreError
 from lifeloop.store import ledger as ledgers
 from lifeloop.store import shipping, tails

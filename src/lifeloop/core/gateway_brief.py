@@ -50,8 +50,8 @@ class Protection(Struct, frozen=True, forbid_unknown_fields=True):
     cors: tuple[str, ...] = ()
     """Origins whose pages may call the gateway from a browser: "https://app.example.com", or "*" for every page."""
     redact: tuple[str, ...] = ()
-    """Kinds of personal data that the record of a request keeps masked, of those of data.refine.personal_data; "all" for
-    each of them."""
+    """Kinds of personal data that the record of a request keeps masked, of those of data.refine.personal_data; "all"
+    for each of them."""
     regions: tuple[str, ...] = ("US", "GB", "DE", "FR")
     """Countries (ISO 3166) whose phone numbers and national ids `redact` knows without an international prefix."""
     input_filters: tuple[str, ...] = ()

@@ -90,6 +90,11 @@ class App:
         self._origins = serving.settings.protection.cors
         self._ids = request_ids()
 
+    @property
+    def loaded(self) -> bool:
+        """Whether the release in production and the keys are loaded."""
+        return self.parts.router.readiness().ready and self.parts.keys.loaded
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or start and stop with the server."""
         if scope["type"] != "http":

@@ -1,6 +1,6 @@
 """POST /v1/embeddings: vectors of texts, from the first candidate of the release that has any to give.
 
-They are no answers to the project's task: no event is written, and no rollout assigns them.
+They are no answers to the project's task, so no event is written.
 """
 
 import asyncio
@@ -36,11 +36,14 @@ async def embed(call: Call) -> Reply:
     texts = [body.input] if isinstance(body.input, str) else body.input
     if any(not text for text in texts):
         raise RequestError(400, "`input` holds an empty text.", param="input", code="invalid_value")
-    live = parts.router.peek()
+    live = parts.router.take(call.user_key(body.user), call.id)
     if live is None:
         raise not_ready()
-    member = _embedder(live)
-    vectors, said = await _vectors(member, texts, live.seconds)
+    try:
+        member = _embedder(live)
+        vectors, said = await _vectors(member, texts, live.seconds)
+    finally:
+        parts.router.give_back(live)
     if call.key is not None:
         parts.limits.spend(call.key.id, said.tokens_in, said.usd)
     data = [One(place, _coded(vector, body.encoding_format)) for place, vector in enumerate(vectors)]

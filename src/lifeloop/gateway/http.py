@@ -118,7 +118,7 @@ class Call:
         if not named:
             header = self.header(b"x-lifeloop-user")
             named = header.decode("latin-1") if header else self.api_key
-        return _hashed(named) if named else ""
+        return _hashed(self.parts.serving.project, named) if named else ""
 
 
 def answer_headers(event: str, candidate: str, release: str) -> Headers:
@@ -166,8 +166,8 @@ def event_of(call: Call, place: int) -> str:
 
 
 @lru_cache(maxsize=8192)
-def _hashed(named: str) -> str:
-    return blake2b(named.encode(), digest_size=16).hexdigest()
+def _hashed(project: str, named: str) -> str:
+    return blake2b(f"{project}\0{named}".encode(), digest_size=16).hexdigest()
 
 
 def _too_large(limit: int) -> RequestError:

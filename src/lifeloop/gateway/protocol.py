@@ -5,7 +5,6 @@ held to a rate. One timer a connection watches all of that, so that a request co
 be read is refused in OpenAI's format, and never in the middle of another answer. Knows nothing of paths or endpoints.
 """
 
-import asyncio
 import re
 import socket
 from collections import deque
@@ -13,13 +12,13 @@ from typing import Any
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from lifeloop.core.gateway_brief import Load
 from lifeloop.gateway.client import HANG_UP
-from lifeloop.gateway.errors import RequestError, error_body, failed
-from lifeloop.gateway.http import JSON, Headers, request_ids
+from lifeloop.gateway.cycle import Cycle, head_of
+from lifeloop.gateway.errors import RequestError, error_body
 
 IDLE_SECONDS = 75.0
 """How long a connection may rest between two requests; longer than clients and proxies keep theirs, so that they are
@@ -34,105 +33,13 @@ MAX_PIPELINED = 256
 """Requests that a client may send ahead of its answers."""
 LINGER_SECONDS = 30.0
 """How long the rest of a body is read, and thrown away, after its request was refused."""
-
 CLOSING_SECONDS = 2.0
 """The same where the connection itself is to end."""
 
-_IDS = request_ids()
 _OFFER = re.compile(rb"(?im)^upgrade[ \t]*:[^\r\n]*\r\n")
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 _NOWHERE: Any = deque(maxlen=0)
 """Where trailers go: what comes after a body is no header of the request."""
-
-
-class Cycle(RequestResponseCycle):
-    """One request and its response. Head and body leave in one write."""
-
-    def __init__(self, protocol: "Protocol", keep_alive: bool) -> None:
-        self.scope = protocol.scope
-        self.transport = protocol.transport
-        self.flow: FlowControl = protocol.flow
-        self.logger = protocol.logger
-        self.default_headers = protocol.server_state.default_headers
-        self.message_event = asyncio.Event()
-        self.on_response = protocol.on_response_complete
-        self.disconnected = False
-        self.keep_alive = keep_alive
-        self.waiting_for_100_continue = protocol.expect_100_continue
-        self.body = bytearray()
-        self.more_body = True
-        self.response_started = False
-        self.response_complete = False
-        self.chunked_encoding: bool | None = None
-        self.expected_content_length = 0
-        self._head: bytes = b""
-        self._has_body = self.scope["method"] != "HEAD"
-
-    async def send(self, message: Any) -> None:
-        """Take an ASGI message; waits while the client does not take what went before."""
-        if self.disconnected:
-            return
-        if self.flow.write_paused:
-            await self.flow.drain()
-            if self.disconnected:
-                return
-        if message["type"] == "http.response.start":
-            self._start(message)
-        else:
-            self._continue(message.get("body", b""), message.get("more_body", False))
-
-    def _start(self, message: Any) -> None:
-        if self.response_started:
-            raise RuntimeError("the response has begun")
-        self.response_started = True
-        self.waiting_for_100_continue = False
-        lines = [STATUS_LINE[message["status"]]]
-        for name, value in self.default_headers:
-            lines.append(b"%b: %b\r\n" % (name, value))
-        self.chunked_encoding = message["status"] != 204
-        for name, value in message["headers"]:
-            lines.append(b"%b: %b\r\n" % (name, value))
-            if name == b"content-length":
-                self.chunked_encoding = False
-            elif name == b"connection" and value == b"close":
-                self.keep_alive = False
-        if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-        if self.chunked_encoding:
-            if self.scope["http_version"] == "1.1":
-                lines.append(b"transfer-encoding: chunked\r\n")
-            else:  # HTTP/1.0 knows no chunks: the end of the connection is the end of the body
-                self.chunked_encoding = False
-                self.keep_alive = False
-        lines.append(b"\r\n")
-        self._head = b"".join(lines)
-
-    def _continue(self, body: bytes, more: bool) -> None:
-        if self.response_complete or not self.response_started:
-            raise RuntimeError("a piece of a response outside of one")
-        if not self._has_body:
-            out = self._head
-        elif not self.chunked_encoding:
-            out = self._head + body
-        else:
-            chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-            out = self._head + chunk + (b"" if more else b"0\r\n\r\n")
-        self._head = b""
-        if out:
-            self.transport.write(out)
-        if not more:
-            self.response_complete = True
-            self.message_event.set()
-            if not self.keep_alive:
-                self.transport.close()
-            self.on_response()
-
-    async def send_500_response(self) -> None:
-        """Answer a request whose application ended without an answer, as when it is cancelled."""
-        body = error_body(failed())
-        headers = _head_of(body)
-        await self.send({"type": "http.response.start", "status": 500, "headers": headers})
-        await self.send({"type": "http.response.body", "body": body})
 
 
 class Protocol(HttpToolsProtocol):
@@ -293,7 +200,7 @@ class Protocol(HttpToolsProtocol):
         self._broken = True
         self._watch.cancel()
         cycle = self.cycle
-        if self.pipeline:
+        if self.pipeline or self.transport.is_closing():
             self.transport.close()
             return
         if cycle is not None and not cycle.response_complete:
@@ -303,7 +210,7 @@ class Protocol(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         body = error_body(error)
-        lines = [STATUS_LINE.get(error.status, b""), *(b"%b: %b\r\n" % pair for pair in _head_of(body))]
+        lines = [STATUS_LINE.get(error.status, b""), *(b"%b: %b\r\n" % pair for pair in head_of(body))]
         self.transport.write(b"".join([*lines, b"connection: close\r\n\r\n", body]))
         self.transport.write_eof()  # what the client still sends is read and thrown away, so that it reads our answer
         self.loop.call_later(CLOSING_SECONDS, self.transport.close)
@@ -329,16 +236,12 @@ def _without_offer(data: bytes) -> bytes:
 
 async def _refuse_head(scope: Any, receive: Any, send: Any) -> None:
     body = error_body(_too_large())
-    await send({"type": "http.response.start", "status": 431, "headers": _head_of(body)})
+    await send({"type": "http.response.start", "status": 431, "headers": head_of(body)})
     await send({"type": "http.response.body", "body": body})
 
 
 def _too_large() -> RequestError:
     return RequestError(431, "The head of the request is too large.", code="head_too_large")
-
-
-def _head_of(body: bytes) -> Headers:
-    return [JSON, (b"content-length", b"%d" % len(body)), (b"x-request-id", next(_IDS).encode())]
 
 
 def _split(url: bytes) -> tuple[bytes, bytes]:

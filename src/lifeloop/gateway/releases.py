@@ -30,6 +30,13 @@ class ReleaseView(Struct, frozen=True):
     members: list[MemberView]
 
 
+class ShadowsView(Struct, frozen=True):
+    """Requests that were asked of a shadow release since the process began, and those dropped for want of room."""
+
+    asked: int
+    dropped: int
+
+
 class ReleasesReply(Struct, frozen=True):
     """What this process serves, and how much of it is under way."""
 
@@ -40,6 +47,7 @@ class ReleasesReply(Struct, frozen=True):
     in_flight: int
     waiting: int
     draining: bool
+    shadows: ShadowsView
 
 
 async def releases(call: Call) -> Reply:
@@ -53,6 +61,7 @@ async def releases(call: Call) -> Reply:
         in_flight=parts.admission.in_flight,
         waiting=parts.admission.n_waiting,
         draining=parts.admission.draining,
+        shadows=ShadowsView(parts.shadows.n_asked, parts.shadows.n_dropped),
     )
     return Reply(msgspec.json.encode(reply))
 

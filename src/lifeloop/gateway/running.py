@@ -52,7 +52,8 @@ def start(serving: Serving) -> Running:
     redact = redactor(protection.redact, protection.regions, serving.task.name)
     recorder = Recorder(serving.ledger, folder, writer=serving.writer, ship=serving.ship)
     traffic_file, keys_file = (folder.with_name(folder.name + ending) for ending in (TRAFFIC, KEYS))
-    router = Router(serving.ledger, serving.vault, _loader(serving, filters), memory=traffic_file)
+    warm = settings.hosting.warm
+    router = Router(serving.ledger, serving.vault, _loader(serving, filters), warm=warm, memory=traffic_file)
     keys = KeyRing(serving.ledger, serving.project, serving.clock, memory=keys_file)
     limits = Limits(serving.limits, serving.clock)
     spending = Spending(serving.ledger, keys, limits, serving.clock)

@@ -1,6 +1,7 @@
 """Runs the gateway with uvicorn until it is told to stop; knows nothing of what it serves."""
 
 import asyncio
+import gc
 import logging
 import socket
 import time
@@ -63,9 +64,7 @@ def make_server(serving: Serving, *, drain_seconds: float = DRAIN_SECONDS, wait_
         server_header=False,
         timeout_graceful_shutdown=max(1, round(drain_seconds)),
     )
-    server = Server(config)
-    server.drain = lambda: app.parts.admission.drain()  # noqa: PLW0108 - there are no parts before the start
-    return server
+    return Server(config, app)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -102,8 +101,11 @@ class Server(uvicorn.Server):
     announce: Callable[[], None] | None = None
     alive: Callable[[], None] | None = None
     """Called every second from the event loop."""
-    drain: Callable[[], None] | None = None
-    """Called before the requests in flight are waited for."""
+
+    def __init__(self, config: uvicorn.Config, app: App) -> None:
+        super().__init__(config)
+        self._app = app
+        self._frozen = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then announce."""
@@ -113,14 +115,18 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Say that the event loop lives; uvicorn calls this ten times a second."""
-        if self.alive is not None and counter % 10 == 0:
-            self.alive()
+        if counter % 10 == 0:
+            if self.alive is not None:
+                self.alive()
+            if not self._frozen and self._app.loaded:
+                self._frozen = True
+                gc.collect()
+                gc.freeze()  # models and modules stay: the collector need not look at them again and again
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop; uvicorn leaves the application's own ending out when forced, we do not."""
-        if self.drain is not None:
-            self.drain()
+        self._app.parts.admission.drain()
         await super().shutdown(sockets=sockets)
         if self.force_exit:
             for task in list(self.server_state.tasks):
@@ -152,7 +158,6 @@ def _waiting(app: App) -> Callable[[Any, Any, Any], Awaitable[None]]:
 async def _until_loaded(app: App) -> None:
     end = time.monotonic() + LOADING_SECONDS
     while time.monotonic() < end:
-        readiness = app.parts.router.readiness()
-        if readiness.problem or (readiness.ready and app.parts.keys.loaded):
+        if app.loaded or app.parts.router.readiness().problem:
             return
         await asyncio.sleep(0.02)

@@ -5,7 +5,6 @@ supervisor is gone. SETUP is the JSON of a `Setup`.
 """
 
 import ctypes
-import gc
 import logging
 import os
 import signal
@@ -55,7 +54,6 @@ def run_worker(serving: Serving) -> None:
     server = make_server(serving, wait_for_models=bool(os.environ.get(WAIT)))
     server.announce = lambda: _tell(pipe, SERVING)
     server.alive = lambda: _tell(pipe, ALIVE)
-    gc.freeze()  # what is imported stays: the collector need not look at it again
     server.run(sockets=[socket.socket(fileno=int(os.environ[LISTENER]))])
 
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 from lifeloop.core.rollout_brief import Figure, Rollout
 from lifeloop.stages import shadow
 from lifeloop.stages.roll_out import Observed, Seen, Shadowed
-from lifeloop.stats.two_sides import Rounds
+from lifeloop.stats.two_sides import Rounds, Weighing
 from lifeloop.store.ledger import Ledger
 from lifeloop.store.rows import JudgedRow, RolloutRow, ServedRow, ShadowRow
 
@@ -26,6 +26,9 @@ SETTLE_SECONDS = 2.0
 RIPE_SECONDS = 60.0
 """Who was assigned counts towards the split when they asked so long ago: slow answers are on record later than fast
 ones, and one side may be slow."""
+FIGURES: tuple[Figure, ...] = ("failures", "slow", "disliked", "corrected")
+SEEN_UNSEEN: tuple[Figure, ...] = ("failures", "slow")
+"""What of an answer that nobody saw can be held against the one that was shown."""
 
 Row = TypeVar("Row", ServedRow, JudgedRow, ShadowRow)
 
@@ -41,9 +44,8 @@ class SideBySide:
         self._by_user = settings.assign == "user"
         self._slow_seconds = slow_seconds
         self._after = ledger.numbers_before(self._since)
-        self._rounds: dict[Figure, Rounds] = {
-            figure: Rounds() for figure in ("failures", "slow", "disliked", "corrected")
-        }
+        self._rounds: dict[Figure, Rounds] = {figure: Rounds() for figure in FIGURES}
+        self._weighed = {figure: _weighing(figure, settings) for figure in FIGURES}
         self._known: dict[str, set[str]] = {"served": set(), "disliked": set(), "corrected": set()}
         self._answers = [0, 0]
         self._units = [0, 0]
@@ -60,13 +62,15 @@ class SideBySide:
             return self._ledger.judged_of(self._sides, since=self._since, after=after, limit=AT_ONCE)
 
         self._after = (_read(next_served, self._serve, served), _read(next_judged, self._judge, judged))
+        for figure, rounds in self._rounds.items():
+            self._weighed[figure].add(rounds.take())
 
     def observed(self, now: float, hours: float) -> Observed:
         """Return what was seen until now, `hours` after the rollout began."""
         while self._unripe and self._unripe[0][0] <= now - RIPE_SECONDS:
             self._units[self._unripe.popleft()[1]] += 1
         return Observed(
-            figures=tuple(_seen(figure, rounds) for figure, rounds in self._rounds.items()),
+            figures=tuple(_seen(figure, rounds, self._weighed[figure]) for figure, rounds in self._rounds.items()),
             units=(self._units[0], self._units[1]),
             answers=(self._answers[0], self._answers[1]),
             hours=hours,
@@ -109,8 +113,9 @@ class Unseen:
         self._since = began.at
         self._slow_seconds = slow_seconds
         self._after, _ = ledger.numbers_before(self._since)
-        self._differences: dict[Figure, list[float]] = {"failures": [], "slow": []}
-        self._bad: dict[Figure, list[float]] = {"failures": [0.0, 0.0], "slow": [0.0, 0.0]}
+        self._differences: dict[Figure, list[float]] = {figure: [] for figure in SEEN_UNSEEN}
+        self._weighed = {figure: _weighing(figure, settings) for figure in SEEN_UNSEEN}
+        self._bad: dict[Figure, list[float]] = {figure: [0.0, 0.0] for figure in SEEN_UNSEEN}
         self._n, self._same, self._similar = 0, 0, 0.0
         self._seconds: tuple[list[float], list[float]] = ([], [])
         self._usd = [0.0, 0.0]
@@ -122,13 +127,16 @@ class Unseen:
             return self._ledger.shadows_of(self._release, since=self._since, after=after, limit=AT_ONCE)
 
         self._after = _read(following, self._compare, self._after)
+        for figure, differences in self._differences.items():
+            self._weighed[figure].add(differences)
+            differences.clear()
 
     def observed(self, now: float, hours: float) -> Observed:
         """Return what was seen so far, `hours` after the rollout began."""
         n = self._n
         figures = tuple(
-            Seen(figure, tuple(found), (n, n), (_share(self._bad[figure][0], n), _share(self._bad[figure][1], n)))
-            for figure, found in self._differences.items()
+            Seen(figure, weighed.evidence, (n, n), (_share(self._bad[figure][0], n), _share(self._bad[figure][1], n)))
+            for figure, weighed in self._weighed.items()
         )
         compared = Shadowed(
             n=n,
@@ -176,10 +184,14 @@ def _read(following: Callable[[int], list[Row]], count: Callable[[Row], None], a
             return after
 
 
-def _seen(figure: Figure, rounds: Rounds) -> Seen:
+def _weighing(figure: Figure, settings: Rollout) -> Weighing:
+    return Weighing(getattr(settings.margins, figure))
+
+
+def _seen(figure: Figure, rounds: Rounds, weighed: Weighing) -> Seen:
     (challenger, control), (bad, other) = rounds.counts, rounds.sums
     means = (_share(bad, challenger), _share(other, control))
-    return Seen(figure, tuple(rounds.differences), (challenger, control), means)
+    return Seen(figure, weighed.evidence, (challenger, control), means)
 
 
 def _share(part: float, whole: int) -> float:

@@ -143,7 +143,7 @@ def _pieces(chunks: "SimpleQueue[dict[str, Any] | str]", more: bool) -> Iterator
     while isinstance(chunk := chunks.get(), dict):
         usage = chunk.get("usage") or usage
         choices = chunk.get("choices") or []
-        first = next((choice for choice in choices if choice.get("index", 0) == 0), {})
+        first: dict[str, Any] = next((choice for choice in choices if choice.get("index", 0) == 0), {})
         text = first.get("delta", {}).get("content") or ""
         finish = first.get("finish_reason") or finish
         texts.append(text)

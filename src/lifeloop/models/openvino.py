@@ -1,7 +1,8 @@
 """Model kind "openvino": the fast path on a CPU for merged language models, through openvino-genai in this process.
 
 Reads the same prompts and scores labels the same way as the kinds "llamacpp" and "transformers", labels in batches;
-other outputs are written, under a JSON schema where the task has one.
+other outputs are written, under a JSON schema where the task has one. Of GGUF, eight bits are read as they are; four
+bits with a minimum (Q4_1, Q4_K) are rounded once more, after which one label in five was another.
 """
 
 import os

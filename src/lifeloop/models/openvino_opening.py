@@ -4,7 +4,6 @@ Takes a GGUF file or a folder that was exported for OpenVINO. A GGUF file is con
 seconds and a temporary folder; nothing is written beside it. Adapters are not read: merge them first, as `sft` does.
 """
 
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -75,9 +74,10 @@ def _markers(tokenizer: "openvino_genai.Tokenizer") -> list[str]:
 
 def find_weights(model: str, folder: Path | None, where: str) -> Path:
     """Return a GGUF file or an exported folder: what training made, or what the setting names. Raises ModelError."""
-    for made in (NETWORK, GGUF) if folder is not None else ():
-        if (folder / made).exists():
-            return folder if made == NETWORK else folder / made
+    if folder is not None and (folder / NETWORK).exists():
+        return folder
+    if folder is not None and (folder / GGUF).exists():
+        return folder / GGUF
     return find_openvino(model, where) or find_gguf(model, where)
 
 
@@ -131,7 +131,6 @@ def _properties(threads: int, fast: bool) -> dict[str, object]:
 
 def require(where: str) -> None:
     """Raise ModelError where openvino-genai is missing."""
-    os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
     try:
         import openvino  # noqa: F401
         import openvino_genai  # noqa: F401

@@ -7,7 +7,7 @@ iterator takes its request out. Knows nothing of prompts or tasks.
 import threading
 from collections.abc import Iterator, Sequence
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,8 +17,17 @@ from lifeloop.core.errors import ModelError
 if TYPE_CHECKING:
     import openvino_genai
 
-Came = "list[int] | str"
-"""Tokens that were written, or the end: "stop", "length", or "error: …"."""
+FAILED = "error: "
+"""Begins what the turning thread puts last where a text failed; else it is why the text ended."""
+
+
+class Wanted(NamedTuple):
+    """A text that is to be written, and where its tokens go."""
+
+    number: int
+    config: Any
+    prompt: list[int]
+    came: "SimpleQueue[list[int] | str]"
 
 
 class Pipeline:
@@ -27,8 +36,8 @@ class Pipeline:
     def __init__(self, pipeline: "openvino_genai.ContinuousBatchingPipeline") -> None:
         self._pipeline: Any = pipeline
         self._changed = threading.Condition()
-        self._new: list[tuple[Any, Any, SimpleQueue[Any]]] = []
-        self._handles: dict[int, tuple[Any, SimpleQueue[Any]]] = {}
+        self._new: list[Wanted] = []
+        self._handles: dict[int, tuple[Any, SimpleQueue[list[int] | str]]] = {}
         self._last = 0
         self._closed = False
         self._thread: threading.Thread | None = None
@@ -37,7 +46,7 @@ class Pipeline:
         self, prompt: Sequence[int], ends: Sequence[int], limit: int, schema: dict[str, Any] | None
     ) -> Iterator[list[int] | str]:
         """Yield tokens as they are written, greedily, and last why it ended. Raises ModelError where it fails."""
-        came: SimpleQueue[Any] = SimpleQueue()
+        came: SimpleQueue[list[int] | str] = SimpleQueue()
         with self._changed:
             if self._closed:
                 raise ModelError("the model is closed")
@@ -46,18 +55,19 @@ class Pipeline:
                 self._thread.start()
             self._last += 1
             number = self._last
-            self._new.append((number, _config(ends, limit, schema), list(prompt), came))  # type: ignore[arg-type]
+            self._new.append(Wanted(number, _config(ends, limit, schema), list(prompt), came))
             self._changed.notify()
         try:
             while isinstance(found := came.get(), list):
                 yield found
-            if found.startswith("error: "):
-                raise ModelError(found.removeprefix("error: "))
+            if found.startswith(FAILED):
+                raise ModelError(found.removeprefix(FAILED))
             yield found
         finally:
             with self._changed:
-                self._handles.pop(number, (_Nothing(), None))[0].cancel()
-                self._new = [each for each in self._new if each[0] != number]
+                if number in self._handles:
+                    self._handles.pop(number)[0].cancel()
+                self._new = [each for each in self._new if each.number != number]
 
     def close(self) -> None:
         """Free the pipeline once its thread has let go of it."""
@@ -75,28 +85,30 @@ class Pipeline:
             with self._changed:
                 self._changed.wait_for(lambda: self._closed or self._new or self._handles)
                 if self._closed:
-                    self._end_all("error: the model was closed")
+                    self._end_all(f"{FAILED}the model was closed")
                     return
-                for number, config, prompt, came in self._new:
-                    self._begin(number, config, prompt, came)
+                for wanted in self._new:
+                    self._begin(wanted)
                 self._new.clear()
             try:
                 self._pipeline.step()
             except RuntimeError as error:
                 with self._changed:
-                    self._end_all(f"error: {error}")
+                    self._end_all(f"{FAILED}{error}")
                 continue
             with self._changed:
                 self._read()
 
-    def _begin(self, number: int, config: Any, prompt: list[int], came: "SimpleQueue[Any]") -> None:
+    def _begin(self, wanted: Wanted) -> None:
         import openvino
 
+        ids = openvino.Tensor(np.array([wanted.prompt], dtype=np.int64))
         try:
-            ids = openvino.Tensor(np.array([prompt], dtype=np.int64))
-            self._handles[number] = (self._pipeline.add_request(number, ids, config), came)
+            handle = self._pipeline.add_request(wanted.number, ids, wanted.config)
         except RuntimeError as error:
-            came.put(f"error: {error}")
+            wanted.came.put(f"{FAILED}{error}")
+        else:
+            self._handles[wanted.number] = (handle, wanted.came)
 
     def _read(self) -> None:
         import openvino_genai
@@ -113,22 +125,17 @@ class Pipeline:
             status = handle.get_status()
             if status != running:
                 finished = status == openvino_genai.GenerationStatus.FINISHED
-                came.put(reason if finished else "error: OpenVINO has no room for the request")
+                came.put(reason if finished else f"{FAILED}OpenVINO has no room for the request")
                 del self._handles[number]
 
     def _end_all(self, why: str) -> None:
         for handle, came in self._handles.values():
             handle.cancel()
             came.put(why)
-        for *_, came in self._new:
-            came.put(why)
+        for wanted in self._new:
+            wanted.came.put(why)
         self._handles.clear()
         self._new.clear()
-
-
-class _Nothing:
-    def cancel(self) -> None:
-        pass
 
 
 def _config(ends: Sequence[int], limit: int, schema: dict[str, Any] | None) -> Any:

@@ -44,8 +44,8 @@ class Seen(Struct, frozen=True):
     """One figure of both sides in this step."""
 
     figure: Figure
-    differences: tuple[float, ...]
-    """Challenger minus control, in order: of rounds, or of a shadow of the same requests."""
+    evidence: two_sides.Evidence
+    """Of the differences, challenger minus control: of rounds, or of a shadow of the same requests."""
     counts: tuple[int, int]
     """Answers, or users, of challenger and control."""
     means: tuple[float, float]
@@ -110,7 +110,7 @@ def _worse(settings: Rollout, strategy: Strategy, seen: Observed) -> Decision | 
     n_steps = 1 if strategy == "ab" else len(settings.steps) + 1  # a shadow may come before the steps
     alpha = (1.0 - settings.confidence) / (n_steps * max(1, len(settings.watch)))
     for figure in seen.figures:
-        if figure.figure in settings.watch and two_sides.is_shown(_weighed(settings, figure).worse, alpha):
+        if figure.figure in settings.watch and two_sides.is_shown(figure.evidence.worse, alpha):
             return Decision("roll_back", f"shown to be worse: {told(figure, settings)}")
     return None
 
@@ -160,11 +160,11 @@ def _open(settings: Rollout, strategy: Strategy, step: int, seen: Observed) -> l
         if strategy == "ab" and name == settings.better:
             continue
         figure = found.get(name)
-        if figure is None or not two_sides.is_shown(_weighed(settings, figure).as_good, 1.0 - settings.assurance):
+        if figure is None or not two_sides.is_shown(figure.evidence.as_good, 1.0 - settings.assurance):
             waiting.append(f"whether it is as good in {_told_or_nothing(figure, name, settings)}")
     if strategy == "ab":
         figure = found.get(settings.better)
-        if figure is None or not two_sides.is_shown(_weighed(settings, figure).better, 1.0 - settings.confidence):
+        if figure is None or not two_sides.is_shown(figure.evidence.better, 1.0 - settings.confidence):
             waiting.append(f"whether it is better in {_told_or_nothing(figure, settings.better, settings)}")
     return waiting
 
@@ -214,7 +214,3 @@ def _told_or_nothing(figure: Seen | None, name: Figure, settings: Rollout) -> st
     if figure is None or not sum(figure.counts):
         return f"{CALLED[name]}: nothing seen"
     return told(figure, settings)
-
-
-def _weighed(settings: Rollout, figure: Seen) -> two_sides.Evidence:
-    return two_sides.weigh(figure.differences, getattr(settings.margins, figure.figure))

@@ -41,14 +41,18 @@ def log_capital(values: Floats, bound: float, low: float, population: int) -> Fl
     return capital
 
 
-def highest_log_capital(values: Floats, bound: float, low: float) -> float:
-    """Return the largest that `log_capital` ever was, the start included: three times as fast as its maximum."""
+def further_capital(values: Floats, bound: float, low: float, grown: Floats) -> tuple[Floats, float]:
+    """Return the logarithm (stakes,) that each stake has grown to after more values, and the highest capital.
+
+    `grown` is what they had grown to before: zeros at the start. The second is the logarithm of their average, as in
+    `log_capital`, after the value where it was highest; -inf for no values.
+    """
     if not len(values):
-        return 0.0
-    growth = np.cumsum(np.log(_factors(values, bound, low, 0)), axis=1)
+        return grown, -math.inf
+    growth = grown[:, None] + np.cumsum(np.log(_factors(values, bound, low, 0)), axis=1)
     top = growth.max()
     largest = np.exp(growth - top).sum(axis=0).max()  # where it is largest, nothing that matters underflows
-    return max(0.0, float(top + math.log(largest)) - math.log(len(STAKES)))
+    return growth[:, -1], float(top + math.log(largest)) - math.log(len(STAKES))
 
 
 def ever_reaches(values: Floats, bound: float, level: float, low: float, population: int) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
 
-from lifeloop.stats import betting, sequential
+from lifeloop.stats import betting
 
 Floats = NDArray[np.float64]
 
@@ -34,6 +34,11 @@ class Rounds:
         self.sums = [0.0, 0.0]
         self._open_counts = [0, 0]
         self._open_sums = [0.0, 0.0]
+
+    def take(self) -> list[float]:
+        """Return the differences since the last time, and forget them."""
+        taken, self.differences = self.differences, []
+        return taken
 
     def add(self, challenger: bool, value: float) -> None:
         """Take the next value."""
@@ -67,32 +72,40 @@ class Evidence(Struct, frozen=True):
     """That it is better."""
 
 
-def weigh(differences: ArrayLike, margin: float) -> Evidence:
-    """Return what differences in [-1, 1], in order, say of the challenger.
+class Weighing:
+    """Weighs differences in [-1, 1] as they come, and remembers what they came to.
 
     Three betting martingales (Waudby-Smith and Ramdas, 2024) on the mean difference: that it is at most 0, at least the
     margin, at least 0. The chance that one of them ever passes 1/alpha while what it bets against is true is at most
-    alpha (Ville, 1939); hence their largest value so far may be used. Raises ValueError for values outside [-1, 1].
+    alpha (Ville, 1939); hence their largest value so far may be used.
     """
-    seen = betting.checked(differences, -1.0, 1.0, 0)
-    return Evidence(
-        worse=betting.highest_log_capital(seen, 0.0, -1.0),
-        as_good=betting.highest_log_capital(-seen, -margin, -1.0),
-        better=betting.highest_log_capital(-seen, 0.0, -1.0),
-    )
+
+    def __init__(self, margin: float) -> None:
+        self._bets = ((1.0, 0.0), (-1.0, -margin), (-1.0, 0.0))
+        """Of each martingale: the sign of the differences, and the bound that their mean is bet to be above."""
+        self._grown = [np.zeros(len(betting.STAKES)) for _ in self._bets]
+        self._highest = [0.0 for _ in self._bets]
+
+    def add(self, differences: ArrayLike) -> None:
+        """Take the next ones, in order. Raises ValueError for values outside [-1, 1]."""
+        seen = betting.checked(differences, -1.0, 1.0, 0)
+        for place, (sign, bound) in enumerate(self._bets):
+            self._grown[place], highest = betting.further_capital(sign * seen, bound, -1.0, self._grown[place])
+            self._highest[place] = max(self._highest[place], highest)
+
+    @property
+    def evidence(self) -> Evidence:
+        """What they say of the challenger so far."""
+        return Evidence(*self._highest)
+
+
+def weigh(differences: ArrayLike, margin: float) -> Evidence:
+    """Return what differences, in order, say of the challenger. See `Weighing`."""
+    weighing = Weighing(margin)
+    weighing.add(differences)
+    return weighing.evidence
 
 
 def is_shown(log_e_value: float, alpha: float) -> bool:
     """Return whether evidence is enough at a level."""
     return log_e_value >= -math.log(alpha)
-
-
-def difference(differences: ArrayLike, confidence: float) -> tuple[float, float, float]:
-    """Return the mean difference and its always-valid interval; (0, -1, 1) for none.
-
-    Of rounds, which weigh a value by how many share its round: a little off the difference of the two sides' means.
-    """
-    seen = np.asarray(differences, dtype=np.float64)
-    if not len(seen):
-        return 0.0, -1.0, 1.0
-    return float(seen.mean()), *sequential.mean_interval(seen, confidence)

@@ -8,6 +8,7 @@ where it is. Of several shippers of a folder one works, the others wait for it t
 import fcntl
 import logging
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from lifeloop.store.spill import adopt
 
 log = logging.getLogger(__name__)
 
+SHIPPING_NICENESS = 5
+"""Of the thread that ships: where a core is short, workers get most of it."""
 BATCH = 2000
 """How many items one transaction takes at most."""
 POLL_SECONDS = 0.05
@@ -169,6 +172,8 @@ class Shipper:
         descriptor = self._wait_for_turn()
         if descriptor < 0:
             return
+        if sys.platform == "linux":  # of threads: what waits in the folder is safe, requests come first
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), SHIPPING_NICENESS)
         try:
             self._ship()
         finally:
