@@ -115,7 +115,7 @@ def bare(folder: Path, upstream: str) -> Iterator[Server]:
     command = [sys.executable, str(HERE / "bare.py"), "--upstream", upstream, "--log", str(folder / "bare.jsonl")]
     with running(command, THEIRS, log=folder / "bare.log") as process:
         base = f"http://127.0.0.1:{process.line()}/v1"
-        until(lambda: _answers(f"{base}/chat/completions", post=b"{}"))
+        until(lambda: answers(f"{base}/chat/completions", post=b"{}"))
         yield Server("bare", f"{base}/chat/completions", "bench", process)
 
 
@@ -148,7 +148,7 @@ def lifeloop(folder: Path, upstream: str, *, name: str = "lifeloop", workers: in
     with running(command, THEIRS, log=folder / "lifeloop.log") as process:
         process.line()
         base = process.line().split()[0]
-        until(lambda: _answers(f"{base.removesuffix('/v1')}/readyz"))
+        until(lambda: answers(f"{base.removesuffix('/v1')}/readyz"))
         yield Server(name, f"{base}/chat/completions", "bench", process, key)
 
 
@@ -159,7 +159,7 @@ def litellm(folder: Path, upstream: str, python: Path) -> Iterator[Server]:
     place.mkdir(exist_ok=True)
     (place / "config.yaml").write_text(LITELLM.format(upstream=upstream))
     (place / "peer_log.py").write_text(PEER_LOG)
-    port = _free_port()
+    port = free_port()
     command = [
         str(python.parent / "litellm"),
         "--config",
@@ -179,11 +179,12 @@ def litellm(folder: Path, upstream: str, python: Path) -> Iterator[Server]:
     }
     with running(command, THEIRS, log=folder / "litellm.log", env=env, cwd=place) as process:
         base = f"http://127.0.0.1:{port}"
-        until(lambda: _answers(f"{base}/health/liveliness"), 180.0)
+        until(lambda: answers(f"{base}/health/liveliness"), 180.0)
         yield Server("litellm", f"{base}/v1/chat/completions", "bench", process, "sk-bench")
 
 
-def _answers(url: str, post: bytes | None = None) -> bool:
+def answers(url: str, post: bytes | None = None) -> bool:
+    """Return whether a URL answers with success, or a POST with anything."""
     try:
         with urllib.request.urlopen(urllib.request.Request(url, data=post), timeout=5) as reply:
             return bool(reply.status == 200)
@@ -191,7 +192,8 @@ def _answers(url: str, post: bytes | None = None) -> bool:
         return isinstance(error, urllib.error.HTTPError) and post is not None
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on just now."""
     import socket
 
     with socket.socket() as probe:

@@ -47,41 +47,40 @@ class Rate(Struct, frozen=True):
 
 
 def wrk(url: str, body: bytes, connections: int, seconds: float, on: set[int], headers: Mapping[str, str]) -> Rate:
-    """Return what wrk gets from a URL with so many connections."""
+    """Return what wrk gets from a URL with so many connections; a `{n}` in the body is the request's number."""
     program = shutil.which("wrk")
     if program is None:
         raise SystemExit("wrk is not installed: apt-get install wrk")
     script = [
         'wrk.method = "POST"',
         'wrk.headers["Content-Type"] = "application/json"',
-        f"wrk.body = [==[{body.decode()}]==]",
+        *(f'wrk.headers["{name}"] = "{value}"' for name, value in headers.items()),
+        f"local body, n = [==[{body.decode()}]==], 0",
+        "wrk.body = body",
     ]
-    script += [f'wrk.headers["{name}"] = "{value}"' for name, value in headers.items()]
+    if b"{n}" in body:
+        numbered = 'wrk.format(nil, nil, nil, (body:gsub("{n}", n)))'
+        script.append(f"request = function() n = n + 1; return {numbered} end")
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
         file.write("\n".join(script))
         file.flush()
-        command = [
-            program,
-            "-t1",
-            f"-c{connections}",
-            f"-d{seconds:g}s",
-            "--timeout",
-            "60s",
-            "--latency",
-            "-s",
-            file.name,
-            url,
-        ]
-        said = subprocess.run(
-            ["taskset", "-c", ",".join(map(str, on)), *command], capture_output=True, text=True, check=True
-        ).stdout
-    bad = sum(int(n) for n in re.findall(r"Non-2xx or 3xx responses: (\d+)", said))
-    bad += sum(int(n) for n in re.findall(r"(?:connect|read|write|timeout) (\d+)", said))
+        pinned = ["taskset", "-c", ",".join(map(str, on)), program]
+        options = ["-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "60s", "--latency", "-s", file.name]
+        said = subprocess.run([*pinned, *options, url], capture_output=True, text=True, check=True).stdout
+    counts = r"Non-2xx or 3xx responses: (\d+)|(?:connect|read|write|timeout) (\d+)"
+    bad = sum(int(one or other) for one, other in re.findall(counts, said))
     cuts = {
         share: float(value) * UNITS[unit] for share, value, unit in re.findall(r"(\d+)%\s+([\d.]+)(us|ms|s|m)", said)
     }
-    n = int(re.search(r"(\d+) requests in", said)[1])  # type: ignore[index]
-    return Rate(float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1]), cuts["50"], cuts["99"], bad, n)  # type: ignore[index]
+    rate, n = _number(r"Requests/sec:\s+([\d.]+)", said), _number(r"(\d+) requests in", said)
+    return Rate(rate, cuts["50"], cuts["99"], bad, int(n))
+
+
+def _number(pattern: str, said: str) -> float:
+    found = re.search(pattern, said)
+    if found is None:
+        raise RuntimeError(f"wrk said nothing that is understood: {said}")
+    return float(found[1])
 
 
 class Waits(Struct, frozen=True):

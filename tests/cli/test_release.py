@@ -12,7 +12,7 @@ from lifeloop.core.content import short
 from lifeloop.core.evidence import Leaderboard, Release, Verdict
 from lifeloop.lifecycle.audit import audit
 from lifeloop.lifecycle.gate import row_of
-from lifeloop.lifecycle.releasing import rollback
+from lifeloop.lifecycle.taking_back import rollback
 from lifeloop.project import open_project
 from small_project import REST, assert_clear, call, edit, ledger_of, run
 

@@ -19,7 +19,7 @@ def main(folder: Path, n_workers: int, seconds: float) -> None:
     listener = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     command = [sys.executable, str(HERE / "supervised_worker.py"), str(folder), str(seconds)]
-    Supervisor(listener, command, n_workers, drain_seconds=10.0).run(lambda: print(url, flush=True))
+    Supervisor(listener, command, n_workers, drain_seconds=10.0).run(lambda loaded: print(url, flush=True))
     print("ended", flush=True)
 
 

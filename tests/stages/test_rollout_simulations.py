@@ -47,13 +47,15 @@ def test_so_it_is_with_users_who_come_again_and_fail_by_habit():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("world", [World("iid", (0.01, 0.01)), World("users", (0.01, 0.01), n_users=60_000)])
-def test_equal_ones_are_promoted_by_a_canary(world):
-    assert runs(world, 50).rolled_back <= 0.05
+@pytest.mark.parametrize(
+    ("world", "n"), [(World("iid", (0.01, 0.01)), 200), (World("users", (0.01, 0.01), n_users=60_000), 60)]
+)
+def test_equal_ones_are_promoted_by_a_canary(world, n):
+    assert runs(world, n).rolled_back <= 0.05
 
 
 @pytest.mark.slow
 def test_equal_ones_are_called_better_by_an_a_b_test_at_most_as_often_as_its_level_says():
     settings = msgspec.structs.replace(SETTINGS, most_events=5000)
-    came = runs(World("A/A", (0.01, 0.01), rated=0.3), 150, settings, "ab")
+    came = runs(World("A/A", (0.01, 0.01), rated=0.3), 200, settings, "ab")
     assert came.promoted <= 0.05

@@ -42,7 +42,7 @@ def command(
     if (by or reason) and not finish:
         raise click.UsageError("--by and --reason go with --finish")
     from lifeloop.cli.rollback import user_name
-    from lifeloop.lifecycle import releasing, rollout_history
+    from lifeloop.lifecycle import releasing, rollout_history, taking_back
     from lifeloop.project import open_project
 
     project = open_project(folder)
@@ -57,7 +57,7 @@ def command(
             click.echo("no release yet: `lifeloop run` gives a verdict")
         return
     if finish:
-        row = releasing.finish(project, by=by or user_name(), reason=reason, clock=time.time)
+        row = taking_back.finish(project, by=by or user_name(), reason=reason, clock=time.time)
         if as_json:
             render.as_json(row)
             return

@@ -27,7 +27,7 @@ def command(folder: Path, reason: str, by: str, to: str, as_json: bool) -> None:
       lifeloop rollback --reason "complaints about refunds" --by "Ann Lee"
       lifeloop rollback --to 93e0d8d1
     """
-    from lifeloop.lifecycle.releasing import rollback
+    from lifeloop.lifecycle.taking_back import rollback
     from lifeloop.project import open_project
 
     row = rollback(open_project(folder), by=by or user_name(), reason=reason, to=to, clock=time.time)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from lifeloop.store.rows import ReleaseRow
+    from lifeloop.gateway.fleet import Started
 
 
 @click.command(short_help="Serve what is in production behind an OpenAI-compatible API.")
@@ -37,10 +37,10 @@ def command(folder: Path, host: str, port: int, workers: int, open_to_all: bool,
     project = open_project(folder)
     name = project.brief.project.name
 
-    def announce(host: str, port: int, release: "ReleaseRow | None") -> None:
-        base = f"http://{host}:{port}"
+    def announce(started: "Started") -> None:
+        base, release = f"http://{started.host}:{started.port}", started.production
         what = f"{release.name} (release {release.id[:12]})" if release else "what will be in production"
-        click.echo(f"serving {what}")
+        click.echo(f"serving {what}" + ("" if started.loaded else f", once it is loaded: see {base}/readyz"))
         click.echo(f"  {base}/v1               for any OpenAI client, model {name!r}")
         click.echo(f"  {base}/v1/tasks/{name}  text in, answer out")
         click.echo(f"  {base}/docs             what else it answers")

@@ -52,7 +52,9 @@ async def readyz(call: Call) -> Reply:
     """Say whether requests are answered: a release and the keys are loaded, and the process does not stop."""
     parts = call.parts
     readiness = parts.router.readiness()
-    ready = readiness.ready and parts.keys.loaded and not parts.admission.draining
+    if readiness.ready and not parts.keys.loaded:
+        readiness = msgspec.structs.replace(readiness, ready=False, waiting="the API keys are not read yet")
+    ready = readiness.ready and not parts.admission.draining
     return Reply(msgspec.json.encode(readiness), 200 if ready else 503)
 
 

@@ -37,6 +37,16 @@ ADVANCE_SECONDS = 1.0
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
+class Started(Struct, frozen=True):
+    """What there is to say when requests are taken."""
+
+    host: str
+    port: int
+    production: ReleaseRow | None
+    loaded: bool
+    """Whether they are answered already, or models are still being loaded."""
+
+
 def serve_project(
     project: Project,
     host: str,
@@ -46,14 +56,14 @@ def serve_project(
     open_to_all: bool,
     wait: bool,
     clock: Callable[[], float],
-    announce: Callable[[str, int, ReleaseRow | None], None],
+    announce: Callable[[Started], None],
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests in flight and write every event.
 
-    `wait`: also while nothing is in production yet. `announce` is called with the address and what is in production
-    once requests are taken. Raises GateError where nothing is in production, GatewayError where the address cannot be
-    had, or where it can be reached from elsewhere and no key is asked for; BriefError where the brief's protection
-    names what is not there, StoreError where the ledger is away and nothing is known of before.
+    `wait`: also while nothing is in production yet. `announce` is called once requests are taken. Raises GateError
+    where nothing is in production, GatewayError where the address cannot be had, or where it can be reached from
+    elsewhere and no key is asked for; BriefError where the brief's protection names what is not there, StoreError where the
+    ledger is away and nothing is known of before.
     """
     check_protection(project.brief.gateway.protection)
     ledger, known = _ledger_of(project)
@@ -79,7 +89,7 @@ def serve_project(
                 n_workers,
                 drain_seconds=project.brief.gateway.load.drain_seconds,
             )
-            supervisor.run(lambda: announce(host, listener.getsockname()[1], known.production))
+            supervisor.run(lambda loaded: announce(Started(host, listener.getsockname()[1], known.production, loaded)))
 
 
 class _Known(Struct, frozen=True):
@@ -93,14 +103,14 @@ def _ledger_of(project: Project) -> tuple[Ledger, _Known]:
     """Return the ledger and what it says, or what it said last where it is away now. Raises StoreError."""
     try:
         ledger = project.open_ledger()
-        return ledger, _Known(ledger.current_release(), bool(read_declared() or ledger.key_rows()))
+        return ledger, _Known(ledger.current_release(), read_declared() is not None or bool(ledger.key_rows()))
     except StoreError as error:
         folder = project.state / EVENTS
         traffic = recall(folder.with_name(folder.name + TRAFFIC))
         if traffic is None:
             raise
         log.warning("the ledger is away, what was in production last is served: %s", error)
-        has_keys = bool(read_declared()) or folder.with_name(folder.name + KEYS).exists()
+        has_keys = read_declared() is not None or folder.with_name(folder.name + KEYS).exists()
         return attach_ledger(project.ledger_url), _Known(traffic.production, has_keys)
 
 

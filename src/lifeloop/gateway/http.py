@@ -15,7 +15,7 @@ from msgspec import Struct
 from lifeloop.gateway.errors import RequestError, error_body
 
 if TYPE_CHECKING:
-    from lifeloop.gateway.keys import Key
+    from lifeloop.core.keys import Key
     from lifeloop.gateway.serving import Parts
 
 Scope = MutableMapping[str, Any]

@@ -174,7 +174,7 @@ def _responses(row: Described) -> dict[str, Any]:
     request_id = {"x-request-id": {"description": "The id of the request.", "schema": {"type": "string"}}}
     responses: dict[str, Any] = {"200": {"description": "Done.", "headers": request_id, "content": content}}
     for status in sorted({*EVERYWHERE, *row.errors, *(WITH_KEY if row.scope else ())}):
-        reply = {"$ref": _TEMPLATE.format(name="ErrorReply")}
+        reply: dict[str, Any] = {"$ref": _TEMPLATE.format(name="ErrorReply")}
         if status == 503 and row.path == "/readyz":
             reply = {"anyOf": [*refs, reply]}
         responses[str(status)] = {

@@ -85,5 +85,5 @@ def _asks(name: str, value: Any) -> bool:
     if name == "n":
         return bool(value != 1)
     if name == "response_format":
-        return value.get("type") != "text"
+        return bool(value.get("type") != "text")
     return bool(value)

@@ -105,7 +105,7 @@ class Protocol(HttpToolsProtocol):
         raw_path, query = _split(self.url)
         path = raw_path.decode("ascii")  # anything else fails the parser: a 400
         headers = self.headers
-        self.scope = {  # type: ignore[typeddict-item]
+        scope: Any = {
             "type": "http",
             "asgi": _ASGI,
             "http_version": version,
@@ -120,6 +120,7 @@ class Protocol(HttpToolsProtocol):
             "query_string": query,
             HANG_UP: self._hang_up,
         }
+        self.scope = scope
         self.headers = _NOWHERE
         self._in_head = False
         self._n_body = 0

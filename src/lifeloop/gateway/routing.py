@@ -51,6 +51,8 @@ class Readiness(Struct, frozen=True, omit_defaults=True):
     candidate: str = ""
     problem: str = ""
     """Which releases could not be loaded; the log holds more."""
+    waiting: str = ""
+    """What is not there yet, though nothing is wrong."""
     skipped: tuple[str, ...] = ()
     """Fallbacks that could not be loaded."""
     rollout: Arriving | None = None
@@ -166,7 +168,7 @@ class Router:
             loaded = set(self._lives)
         live = split.production
         if live is None:
-            return Readiness(ready=False, problem=problem or "no release is loaded yet", ledger_away=away)
+            return Readiness(ready=False, problem=problem, waiting="no release is loaded yet", ledger_away=away)
         rollout = traffic.rollout if traffic is not None else None
         previous = traffic.previous if traffic is not None else None
         arriving = None

@@ -99,13 +99,15 @@ class Server(uvicorn.Server):
     """
 
     announce: Callable[[], None] | None = None
+    on_loaded: Callable[[], None] | None = None
+    """Called once the release in production and the keys are loaded."""
     alive: Callable[[], None] | None = None
     """Called every second from the event loop."""
 
     def __init__(self, config: uvicorn.Config, app: App) -> None:
         super().__init__(config)
         self._app = app
-        self._frozen = False
+        self._loaded = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then announce."""
@@ -115,13 +117,14 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Say that the event loop lives; uvicorn calls this ten times a second."""
-        if counter % 10 == 0:
-            if self.alive is not None:
-                self.alive()
-            if not self._frozen and self._app.loaded:
-                self._frozen = True
-                gc.collect()
-                gc.freeze()  # models and modules stay: the collector need not look at them again and again
+        if counter % 10 == 0 and self.alive is not None:
+            self.alive()
+        if not self._loaded and self._app.loaded:
+            self._loaded = True
+            gc.collect()
+            gc.freeze()  # models and modules stay: the collector need not look at them again and again
+            if self.on_loaded is not None:
+                self.on_loaded()
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

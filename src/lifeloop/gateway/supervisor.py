@@ -24,11 +24,14 @@ log = logging.getLogger(__name__)
 LISTENER, PIPE, WAIT = "LIFELOOP_LISTENER_FD", "LIFELOOP_PIPE_FD", "LIFELOOP_WAIT_FOR_MODELS"
 """Environment variables of a worker: the listener's number, the pipe's, and whether it is to take requests only once it
 can answer them (where others take them meanwhile)."""
-SERVING, ALIVE = b"S", b"."
-"""What a worker writes into its pipe: once when it takes requests, and every second from its event loop."""
+SERVING, LOADED, ALIVE = b"S", b"L", b"."
+"""What a worker writes into its pipe: once when it takes requests, once when what it answers with is loaded, and every
+second from its event loop."""
 
 SILENT_SECONDS = 30.0
 """A worker whose event loop shows no sign of life for so long is killed."""
+LOADING_SECONDS = 20.0
+"""How long models may take to load before it is said that requests are taken and not answered yet."""
 STARTING_SECONDS = 600.0
 """How long one may take to start: models are loaded meanwhile."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
@@ -67,13 +70,14 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._signals: list[int] = []
         self._stopping = False
-        self._served = False  # whether any worker ever took requests
+        self._served = self._loaded = False  # whether any worker ever took requests, or could answer them
+        self._patient_until = float("inf")
 
-    def run(self, announce: Callable[[], None] | None = None, *, alive: Callable[[], None] = lambda: None) -> None:
-        """Run until SIGTERM or SIGINT; SIGHUP replaces the workers one by one. Must be called in the main thread.
+    def run(self, announce: Callable[[bool], None] | None = None) -> None:
+        """Run until SIGTERM or SIGINT; SIGHUP replaces the workers. Must be called in the main thread.
 
-        `announce` is called once the first worker takes requests, `alive` several times a second. Raises GatewayError
-        where the first worker dies before it ever took requests.
+        `announce` is called once a worker can answer (True), or takes requests and has not loaded its models for a
+        while (False). Raises GatewayError where all workers die before one ever took requests.
         """
         with self._hearing_signals():
             try:
@@ -81,9 +85,8 @@ class Supervisor:
                     self._start(place)
                 while self._workers or (self._due and not self._stopping):
                     self._turn()
-                    alive()
-                    if announce is not None and self._served:
-                        announce()
+                    if announce is not None and (self._loaded or time.monotonic() > self._patient_until):
+                        announce(self._loaded)
                         announce = None
                     if not (self._served or self._stopping or self._workers):
                         raise GatewayError(
@@ -159,8 +162,11 @@ class Supervisor:
             self._unhear(worker)
             return
         worker.heard = time.monotonic()
+        self._loaded = self._loaded or LOADED in said
         if SERVING in said and not worker.serving:
-            worker.serving = self._served = True
+            worker.serving = True
+            if not self._served:
+                self._served, self._patient_until = True, time.monotonic() + LOADING_SECONDS
             self._retire_others(worker)
 
     def _retire_others(self, new: _Worker) -> None:

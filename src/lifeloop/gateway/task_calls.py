@@ -30,7 +30,7 @@ async def call_task(call: Call) -> Reply:
     if len(given) != 1:
         message = "Give one of `text`, `texts` and `messages`" + ("." if not given else ", not several.")
         raise RequestError(400, message, param=given[1] if given else "text", code="invalid_value")
-    sender = {"user_key": call.user_key(body.user), "api_key": call.api_key}
+    sender: dict[str, Any] = {"user_key": call.user_key(body.user), "api_key": call.api_key}
     if body.texts is not None:
         return await _answer_many(call, body.texts, _columns_each(body, len(body.texts)), sender)
     (columns,) = _columns_each(body, 1)

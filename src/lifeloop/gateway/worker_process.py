@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from lifeloop.gateway.serve import make_server
 from lifeloop.gateway.serving import Serving
-from lifeloop.gateway.supervisor import ALIVE, LISTENER, PIPE, SERVING, WAIT
+from lifeloop.gateway.supervisor import ALIVE, LISTENER, LOADED, PIPE, SERVING, WAIT
 
 PR_SET_PDEATHSIG = 1
 
@@ -53,6 +53,7 @@ def run_worker(serving: Serving) -> None:
     os.set_blocking(pipe, False)
     server = make_server(serving, wait_for_models=bool(os.environ.get(WAIT)))
     server.announce = lambda: _tell(pipe, SERVING)
+    server.on_loaded = lambda: _tell(pipe, LOADED)
     server.alive = lambda: _tell(pipe, ALIVE)
     server.run(sockets=[socket.socket(fileno=int(os.environ[LISTENER]))])
 

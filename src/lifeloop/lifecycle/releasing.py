@@ -1,7 +1,7 @@
-"""How a release begins its way to production, and how a person ends it: release, finish, roll back.
+"""How a release begins its way to production: by a verdict that promotes, and by nothing else.
 
-Only a verdict that promotes begins anything. What is decided is on record at once, and every gateway follows the
-record; nothing here waits for one. None of it holds the project's lock: a rollback waits for no cycle.
+To all traffic at once or in steps, as the brief says. What is decided is on record at once, and every gateway follows
+the record; nothing here waits for one.
 """
 
 import contextlib
@@ -15,8 +15,7 @@ from lifeloop.core.brief import Release as ReleaseSection
 from lifeloop.core.content import Id, short
 from lifeloop.core.errors import GateError
 from lifeloop.core.evidence import Leaderboard, Release, Verdict
-from lifeloop.lifecycle.persons import said
-from lifeloop.lifecycle.rollouts import ROLLED_BACK, RUNNING, promoted
+from lifeloop.lifecycle.rollouts import ROLLED_BACK, RUNNING
 from lifeloop.project import Project
 from lifeloop.stages.release import release
 from lifeloop.store.ledger import Ledger
@@ -70,7 +69,7 @@ def begin(
             )
             alone = "" if section.strategy == "direct" else ", since there is nothing else to compare it with"
             return Begun("released", identifier, made.name, f"to all traffic at once{alone}")
-        row = _first_row(identifier, there.id, section, _next(rows), clock())
+        row = _first_row(identifier, there.id, section, next_number(rows), clock())
         if ledger.add_rollout_step(row):
             return Begun("rolling_out", identifier, made.name, row.reason)
     raise GateError("the record of rollouts changes all the time", where=ledger.name, fix="try again")
@@ -104,45 +103,7 @@ def release_verdict(
         return row, begun
 
 
-def finish(project: Project, *, by: str, reason: str, clock: Callable[[], float]) -> RolloutRow:
-    """Put the release of the running rollout in production by a person's word. Raises GateError where none runs."""
-    reason, by = said(reason, "--reason", "why it goes to all traffic now"), said(by, "--by", "your name")
-    with contextlib.closing(project.open_ledger()) as ledger:
-        vault = project.open_vault()
-        for _ in range(TRIES):
-            traffic = ledger.traffic()
-            running = traffic.rollout
-            if running is None:
-                raise GateError("no rollout is running", where=ledger.name, fix="`lifeloop release` begins one")
-            now = clock()
-            later = msgspec.structs.replace(running, sequence=running.sequence + 1, reason=reason, by=by, at=now)
-            row, made = promoted(later, vault.get_value(running.release, Release), traffic, now)
-            if ledger.add_rollout_step(row, made):
-                return row
-        raise GateError("the record of rollouts changes all the time", where=ledger.name, fix="try again")
-
-
-def rollback(project: Project, *, by: str, reason: str, to: str = "", clock: Callable[[], float]) -> RolloutRow:
-    """Take back what came last: the running rollout, or else what is in production for the release before it.
-
-    `to` names another release that was in production, by the beginning of its id. Returns the row of the record, whose
-    `control` is in production from now on. Raises GateError where there is nothing to go back to.
-    """
-    reason, by = said(reason, "--reason", "why it is taken back"), said(by, "--by", "your name")
-    with contextlib.closing(project.open_ledger()) as ledger:
-        for _ in range(TRIES):
-            traffic, rows = ledger.traffic(), ledger.rollouts()
-            row, target = _taken_back(ledger, traffic, rows, to)
-            now = clock()
-            row = msgspec.structs.replace(row, sequence=_next(rows), reason=reason, by=by, at=now)
-            if target is not None:
-                target = msgspec.structs.replace(target, sequence=_last(traffic) + 1, at=now)
-            if ledger.add_rollout_step(row, target):
-                return row
-        raise GateError("the record of rollouts changes all the time", where=ledger.name, fix="try again")
-
-
-# below: what holds a release, and what a person may mean
+# below: what holds a release
 
 
 def _known(
@@ -265,44 +226,6 @@ def _to_release(ledger: Ledger, vault: Vault, prefix: str) -> VerdictRow:
     return found[0]
 
 
-def _taken_back(
-    ledger: Ledger, traffic: Traffic, rows: Sequence[RolloutRow], to: str
-) -> tuple[RolloutRow, ReleaseRow | None]:
-    """Return what goes back, as its next row but for who and when, and the release that comes in its place."""
-    running, production = traffic.rollout, traffic.production
-    if running is not None and not to:
-        return msgspec.structs.replace(running, phase=ROLLED_BACK, share=0.0), None
-    if production is None:
-        raise GateError("nothing is in production", where=ledger.name, fix="`lifeloop run` first")
-    target = _named(ledger, production, to) if to else traffic.previous
-    if target is None:
-        raise GateError(
-            f"there is no release before {production.name}, which is in production",
-            where=ledger.name,
-            fix="a release is taken back only for one that was in production before it",
-        )
-    if running is not None:
-        return msgspec.structs.replace(running, control=target.id, phase=ROLLED_BACK, share=0.0), target
-    direct = RolloutRow(0, production.id, target.id, "direct", ROLLED_BACK, 0, 0.0, "{}", "", "", 0.0)
-    row = next((row for row in reversed(rows) if row.release == production.id), direct)
-    return msgspec.structs.replace(row, control=target.id, phase=ROLLED_BACK, share=0.0), target
-
-
-def _named(ledger: Ledger, production: ReleaseRow, prefix: str) -> ReleaseRow:
-    found = {row.id: row for row in ledger.releases() if row.id.startswith(prefix)}
-    if production.id in found and len(found) == 1:
-        raise GateError(f"{production.name} is in production already", where="--to", fix="name another release")
-    if len(found) != 1:
-        named = ", ".join(short(identifier) for identifier in found)
-        what = f"{len(found)} releases begin with {prefix!r}" if found else f"there is no release {prefix!r}"
-        fix = f"say which: {named}" if found else "`lifeloop release --list` lists those that were in production"
-        raise GateError(what, where="--to", fix=fix)
-    return next(iter(found.values()))
-
-
-def _next(rows: Sequence[RolloutRow]) -> int:
+def next_number(rows: Sequence[RolloutRow]) -> int:
+    """Return the number of the row after the last."""
     return rows[-1].sequence + 1 if rows else 1
-
-
-def _last(traffic: Traffic) -> int:
-    return traffic.production.sequence if traffic.production else 0

@@ -1,7 +1,7 @@
 """What became of releases: how each came to production, on which figures, and what it served. Reads only."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from msgspec import Struct
@@ -12,7 +12,7 @@ from lifeloop.lifecycle.rollouts import RUNNING, Position, position, watch_of
 from lifeloop.project import Project
 from lifeloop.stages import roll_out
 from lifeloop.store.ledger import Ledger
-from lifeloop.store.rows import RolloutRow
+from lifeloop.store.rows import ReleaseRow, RolloutRow
 
 
 class Decided(Struct, frozen=True):
@@ -47,19 +47,11 @@ def releases_told(project: Project, clock: Callable[[], float]) -> tuple[Told, .
     with contextlib.closing(project.open_ledger()) as ledger:
         vault, now = project.open_vault(), clock()
         traffic, rows, history = ledger.traffic(), ledger.rollouts(), ledger.releases()
-        decided: dict[Id, list[Decided]] = {}
-        for row in history:
-            on_record = any(step.at == row.at and row.id in (step.release, step.control) for step in rows)
-            decided.setdefault(row.id, [])
-            if not on_record:
-                decided[row.id].append(Decided(row.at, "released", 1.0, "to all traffic at once", ""))
-        for step in rows:
-            what = step.strategy if step.phase == RUNNING else step.phase
-            decided.setdefault(step.release, []).append(Decided(step.at, what, step.share, step.reason, step.by))
+        running = position(ledger, vault, traffic.rollout) if traffic.rollout is not None else None
         told = []
-        for release, decisions in decided.items():
+        for release, decisions in _decided(history, rows).items():
             made = vault.get_value(release, Release)
-            running = traffic.rollout is not None and traffic.rollout.release == release
+            runs = running is not None and running.row.release == release
             told.append(
                 Told(
                     release=release,
@@ -68,12 +60,23 @@ def releases_told(project: Project, clock: Callable[[], float]) -> tuple[Told, .
                     in_production=traffic.production is not None and traffic.production.id == release,
                     decided=tuple(sorted(decisions, key=lambda decision: decision.at)),
                     served=_served(ledger, rows, release, now),
-                    figures=_figures(ledger, position(ledger, vault, traffic.rollout), now)
-                    if running and traffic.rollout
-                    else (),
+                    figures=_figures(ledger, running, now) if running is not None and runs else (),
                 )
             )
         return tuple(sorted(told, key=lambda one: one.decided[-1].at if one.decided else 0.0, reverse=True))
+
+
+def _decided(history: Sequence[ReleaseRow], rows: Sequence[RolloutRow]) -> dict[Id, list[Decided]]:
+    """Return what was decided of each release: by rollouts, and to release it at once."""
+    decided: dict[Id, list[Decided]] = {}
+    for row in history:
+        found = decided.setdefault(row.id, [])
+        if not any(step.at == row.at and row.id in (step.release, step.control) for step in rows):
+            found.append(Decided(row.at, "released", 1.0, "to all traffic at once", ""))
+    for step in rows:
+        what = step.strategy if step.phase == RUNNING else step.phase
+        decided.setdefault(step.release, []).append(Decided(step.at, what, step.share, step.reason, step.by))
+    return decided
 
 
 def _figures(ledger: Ledger, place: Position, now: float) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import base64
 import re
 import ssl
 from collections.abc import Callable
+from functools import cache
 from typing import TypeVar
 
 from yarl import URL
@@ -30,7 +31,7 @@ class Way:
         self._proxy = URL(proxy) if proxy else None
         secure = self.url.scheme == "https"
         through_tls = secure or bool(self._proxy and self._proxy.scheme == "https")
-        self._context = (context or ssl.create_default_context()) if through_tls else None
+        self._context = (context or _default_context()) if through_tls else None
         self._tunnels = secure and self._proxy is not None
 
     @property
@@ -104,6 +105,11 @@ class _Tunnel(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         if not self._answer.done():
             self._answer.set_exception(OSError("the proxy broke off"))
+
+
+@cache
+def _default_context() -> ssl.SSLContext:
+    return ssl.create_default_context()  # reads a file of all authorities, which takes a while
 
 
 def host_header(url: URL) -> str:
