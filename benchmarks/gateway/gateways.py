@@ -139,7 +139,7 @@ def make_project(folder: Path, upstream: str, more: str = "") -> str:
 
 
 @contextlib.contextmanager
-def lifeloop(folder: Path, upstream: str, *, name: str = "lifeloop", workers: int = 1) -> Iterator[Server]:
+def lifeloop(folder: Path, upstream: str, *, workers: int = 1) -> Iterator[Server]:
     """Run `lifeloop serve` before a project with a release, a key with limits and all that is on by default."""
     project = folder / f"project-{time.time_ns()}"
     key = make_project(project, upstream)
@@ -149,7 +149,9 @@ def lifeloop(folder: Path, upstream: str, *, name: str = "lifeloop", workers: in
         process.line()
         base = process.line().split()[0]
         until(lambda: answers(f"{base.removesuffix('/v1')}/readyz"))
-        yield Server(name, f"{base}/chat/completions", "bench", process, key)
+        yield Server("lifeloop", f"{base}/chat/completions", "bench", process, key)
+    with contextlib.closing(open_project(project).open_ledger()) as ledger:
+        print(f"  {ledger.count_events()} events are in the ledger after its end")
 
 
 @contextlib.contextmanager

@@ -62,8 +62,8 @@ def serve_project(
 
     `wait`: also while nothing is in production yet. `announce` is called once requests are taken. Raises GateError
     where nothing is in production, GatewayError where the address cannot be had, or where it can be reached from
-    elsewhere and no key is asked for; BriefError where the brief's protection names what is not there, StoreError where the
-    ledger is away and nothing is known of before.
+    elsewhere and no key is asked for, BriefError where the brief's protection names what is not there, StoreError where
+    the ledger is away and nothing is known of before.
     """
     check_protection(project.brief.gateway.protection)
     ledger, known = _ledger_of(project)
