@@ -14,7 +14,7 @@ import msgspec
 
 from lifeloop import plugins
 from lifeloop.cli.main import COMMANDS, lifeloop
-from lifeloop.core import brief, data_brief, preferences_brief
+from lifeloop.core import brief, data_brief, gateway_brief, preferences_brief, rollout_brief
 from lifeloop.core.evidence import OPERATIONAL
 
 HERE = Path(__file__).parent
@@ -67,6 +67,17 @@ def brief_reference() -> str:
     parts += ["## [preferences]\n", f"{inspect.getdoc(asked)}\n", _keys(asked, preferences_brief)]
     for name, kind in (("ai", preferences_brief.AiJudge), ("trust", preferences_brief.Trust)):
         parts += [f"## [preferences.{name}]\n", f"{inspect.getdoc(kind)}\n", _keys(kind, preferences_brief)]
+    parts += [
+        "## [release.rollout]\n",
+        f"{inspect.getdoc(rollout_brief)}\n",
+        _keys(rollout_brief.Rollout, rollout_brief),
+    ]
+    margins = rollout_brief.Margins
+    parts += ["## [release.rollout.margins]\n", f"{inspect.getdoc(margins)}\n", _keys(margins, rollout_brief)]
+    parts += ["## [gateway]\n", f"{inspect.getdoc(gateway_brief.Gateway)}\n"]
+    for field in msgspec.structs.fields(gateway_brief.Gateway):
+        about = inspect.getdoc(field.type)
+        parts += [f"## [gateway.{field.name}]\n", f"{about}\n", _keys(field.type, gateway_brief)]
     parts += ["## [candidates.NAME]\n", "Each has a `kind`, or a `parent` and an `adapt`.\n"]
     for name in plugins.names("models"):
         found = plugins.get("models", name)
