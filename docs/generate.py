@@ -67,13 +67,8 @@ def brief_reference() -> str:
     parts += ["## [preferences]\n", f"{inspect.getdoc(asked)}\n", _keys(asked, preferences_brief)]
     for name, kind in (("ai", preferences_brief.AiJudge), ("trust", preferences_brief.Trust)):
         parts += [f"## [preferences.{name}]\n", f"{inspect.getdoc(kind)}\n", _keys(kind, preferences_brief)]
-    parts += [
-        "## [release.rollout]\n",
-        f"{inspect.getdoc(rollout_brief)}\n",
-        _keys(rollout_brief.Rollout, rollout_brief),
-    ]
-    margins = rollout_brief.Margins
-    parts += ["## [release.rollout.margins]\n", f"{inspect.getdoc(margins)}\n", _keys(margins, rollout_brief)]
+    for name, kind in (("rollout", rollout_brief.Rollout), ("rollout.margins", rollout_brief.Margins)):
+        parts += [f"## [release.{name}]\n", f"{inspect.getdoc(kind)}\n", _keys(kind, rollout_brief)]
     parts += ["## [gateway]\n", f"{inspect.getdoc(gateway_brief.Gateway)}\n"]
     for field in msgspec.structs.fields(gateway_brief.Gateway):
         about = inspect.getdoc(field.type)
