@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 GPU := $(shell command -v nvidia-smi 2>/dev/null)
 
-.PHONY: demo test test-fast lint format bench bench-scope bench-prompts bench-selection bench-training clean
+.PHONY: demo test test-fast lint format bench bench-scope bench-prompts bench-selection bench-training bench-gateway chaos clean
 
 demo: .venv/.demo-done
 	$(BIN)/python examples/news/demo.py
@@ -35,7 +35,8 @@ bench: .venv/.dev-done .venv/.peers-done
 	$(BIN)/python benchmarks/personal_data.py
 	$(BIN)/python benchmarks/planted_preferences.py
 	$(BIN)/python benchmarks/poisoned_feedback.py
-	$(BIN)/python benchmarks/gateway.py
+	$(BIN)/python benchmarks/event_log.py
+	$(BIN)/python benchmarks/rollouts.py
 
 # Train and search for minutes: CLINC150, where it is beside the checkout, and prompts with SmolLM2.
 bench-scope: .venv/.dev-done
@@ -47,6 +48,17 @@ bench-prompts: .venv/.dev-done
 bench-selection: .venv/.dev-done
 	$(BIN)/python benchmarks/selection.py label 3
 	$(BIN)/python benchmarks/selection.py train 2
+
+# The gateway beside a bare pass-through, LiteLLM's proxy and FastAPI, in one run. Wants wrk: apt-get install wrk.
+bench-gateway: .venv/.dev-done .venv/.peers-done
+	$(BIN)/python benchmarks/gateway
+	$(BIN)/python benchmarks/gateway/task.py
+	$(BIN)/python benchmarks/rollback.py
+	$(BIN)/python benchmarks/llamacpp_serving.py
+
+# Five minutes in which upstreams, the database and the workers fail. Wants PostgreSQL.
+chaos: .venv/.dev-done
+	$(BIN)/python benchmarks/chaos/run.py
 
 # Train for an hour or two on two cores: encoders, taggers and language models, each beside a peer or a bare limit.
 bench-training: .venv/.dev-done
@@ -83,5 +95,6 @@ endif
 # Peers of the benchmarks live in an environment of their own: their pins are not ours.
 .venv/.peers-done: .venv/.local-done
 	$(PYTHON) -m venv .venv/peers
-	.venv/peers/bin/python -m pip --disable-pip-version-check -qq install inspect-ai openai pydantic-evals datasketch
+	.venv/peers/bin/python -m pip --disable-pip-version-check -qq install inspect-ai openai pydantic-evals datasketch \
+	    'litellm[proxy]' fastapi
 	touch $@
