@@ -2,7 +2,8 @@
 
 One run: wrk → gateway → stub upstream. The gateway (all of its processes) has one core, stub and clients the other.
 Ours runs as its users run it: `lifeloop serve`, an API key with limits, circuit breaker, every request an event in the
-log before its answer is sent, and the log brought to the ledger behind it. The bare pass-through has the same server
+log before its answer is sent, and the log brought to the ledger behind it (by the supervisor, on the same core; "the
+worker alone" is measured with the supervisor on the other one). The bare pass-through has the same server
 library and the same client and writes one line a request to a file; LiteLLM has no database and writes such a line.
 
     python benchmarks/gateway [--seconds 5] [--peers .venv/peers/bin/python] [--only lifeloop,bare,litellm] [--million]
@@ -15,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 import gateways
-from gateways import OURS, Server
+from gateways import OURS, THEIRS, Server
 from load import Rate, Waits, body_of, paced, wrk
 from msgspec import Struct
 
@@ -33,6 +34,8 @@ class Figures(Struct):
 
     best: float
     """Whole answers a second."""
+    worker: float
+    """The same with the processes beside the worker on another core; of a server that has none, as before."""
     alone: Waits
     """Of requests one after another."""
     half: Waits
@@ -62,6 +65,13 @@ def measure(server: Server, seconds: float) -> Figures:
         seen, words = ask(server, connections, seconds)
         best = max(best, seen.rate)
         print(f"  answers, {connections:>2} connections {words}", flush=True)
+    worker = best
+    if len(server.process.pids()) > 1:
+        server.process.pin(OURS)
+        seen, words = ask(server, max(CONNECTIONS), seconds)
+        server.process.pin(THEIRS)
+        worker = max(best, seen.rate)
+        print(f"  the worker alone on it     {words}", flush=True)
     whole, streamed = body_of(server.model, False), body_of(server.model, True)
     alone = paced(server.url, whole, 0, seconds, OURS, server.key)
     half = paced(server.url, whole, min(best / 2, MOST_PACED), seconds, OURS, server.key)
@@ -71,7 +81,7 @@ def measure(server: Server, seconds: float) -> Figures:
     print(f"  streams, {STREAMS} connections {words}")
     first = paced(server.url, streamed, min(500.0, seen.rate / 2), seconds, OURS, server.key, stream=True)
     print(f"  first piece at {first.n / seconds:>4.0f} streams/s {_words(first)}", flush=True)
-    return Figures(best, alone, half, seen.rate, first)
+    return Figures(best, worker, alone, half, seen.rate, first)
 
 
 def _words(waits: Waits) -> str:
@@ -91,7 +101,7 @@ def compare(found: dict[str, Figures]) -> None:
             continue
         added = figures.alone.p50 - stub.alone.p50
         first = figures.first.p50 - stub.first.p50, figures.first.p99 - stub.first.p99
-        ratio = f"{ours.best / figures.best:>14.2f}x" if ours else ""
+        ratio = f"{ours.best / figures.best:>11.2f}x ({ours.worker / figures.worker:.2f}x)" if ours else ""
         print(
             f"{name:12}{added:>+17.3f} ms{first[0]:>+15.2f} ms{first[1]:>+5.2f} ms"
             f"{figures.streams / stub.streams:>17.2f}{ratio}"

@@ -64,6 +64,12 @@ class Process:
                 found[pid] = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE / 1e6
         return found
 
+    def pin(self, on: set[int]) -> None:
+        """Move it to other cores, without its descendants."""
+        for task in Path(f"/proc/{self._process.pid}/task").iterdir():
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(task.name), on)
+
     def stop(self) -> None:
         """End it as an operator would; kill what does not end."""
         pids = self.pids()

@@ -28,11 +28,12 @@ TABLES = {
     "nearest": ("generate", {}),
     "gazetteer": ("extract", {}),
     "remote": ("classify", {"url": "http://127.0.0.1:9/v1", "model": "m", "shots": 3}),
+    "vllm": ("classify", {"url": "http://127.0.0.1:9/v1", "model": "m", "shots": 3}),
     "cascade": ("classify", {"members": ["a", "b"], "threshold": 0.5}),
     "abstain": ("classify", {"members": ["a"], "threshold": 0.5}),
     "router": ("classify", {"by": "half", "router": COUNTED, "specialist": COUNTED}),
 }
-NEURAL = {"encoder", "tagger", "llamacpp", "transformers", "scratch"}
+NEURAL = {"encoder", "tagger", "llamacpp", "transformers", "scratch", "openvino"}
 """Held to the contract in test_models.py, where their weights are loaded anyway."""
 
 

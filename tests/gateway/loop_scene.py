@@ -1,7 +1,6 @@
 """Parts of a gateway without a socket: models that are asked in the loop, a release of them, a client that reads."""
 
 import asyncio
-from contextlib import contextmanager
 
 from lifeloop import plugins
 from lifeloop.core.candidates import Answer, Candidate, Choices, Request
@@ -10,6 +9,7 @@ from lifeloop.core.gateway_brief import Continuity as Settings
 from lifeloop.core.gateway_brief import Gateway
 from lifeloop.gateway.admission import Admission
 from lifeloop.gateway.answering import Asked, Withheld
+from lifeloop.gateway.client import LEFT, TOOK_NOTHING, WHEN_GONE
 from lifeloop.gateway.continuity import Continuity
 from lifeloop.gateway.serving import Parts, Serving
 from lifeloop.gateway.streaming import StreamedAnswer
@@ -226,27 +226,30 @@ def frame(piece, outcome):
 
 
 class Reader:
-    """A client of one stream: reads until the end, or leaves or stalls after so many pieces."""
+    """A client of one stream: reads until the end, or leaves or takes nothing more after so many pieces."""
 
     def __init__(self, leaves_after=None, stalls_after=None):
         self.leaves_after, self.stalls_after = leaves_after, stalls_after
         self.status, self.headers, self.pieces, self.whole = None, {}, [], False
-        self._gone = asyncio.Event()
+        self.scope = {WHEN_GONE: self._when_gone}
+
+    def _when_gone(self, tell):
+        self._tell = tell
 
     async def receive(self):
-        await self._gone.wait()
-        return {"type": "http.disconnect"}
+        raise AssertionError("a stream has nothing to receive")
 
     async def send(self, message):
         if message["type"] == "http.response.start":
             self.status, self.headers = message["status"], dict(message["headers"])
             return
         if self.stalls_after is not None and len(self.pieces) >= self.stalls_after:
+            asyncio.get_running_loop().call_soon(self._tell, TOOK_NOTHING)
             await asyncio.Event().wait()
         self.pieces.append(message["body"])
         self.whole = not message["more_body"]
         if self.leaves_after is not None and len(self.pieces) >= self.leaves_after:
-            self._gone.set()
+            self.leave()
             await asyncio.sleep(0)
 
     @property
@@ -254,17 +257,11 @@ class Reader:
         return b"".join(self.pieces).decode()
 
     def leave(self):
-        self._gone.set()
+        self._tell(LEFT)
 
 
 async def stream(parts, one=None, reader=None, framed=frame):
     """Stream one answer to a reader and give the reader."""
     reader = reader or Reader()
-    await StreamedAnswer(parts, one or asked(), framed)({}, reader.receive, reader.send)
+    await StreamedAnswer(parts, one or asked(), framed)(reader.scope, reader.receive, reader.send)
     return reader
-
-
-@contextmanager
-def stalls_end_after(monkeypatch, seconds):
-    monkeypatch.setattr("lifeloop.gateway.client.STALL_SECONDS", seconds)
-    yield

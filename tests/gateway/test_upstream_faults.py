@@ -193,7 +193,7 @@ def test_500_cancelled_streams_leave_room_for_500_others(tmp_path, up):
 
 
 def test_a_client_that_does_not_read_stops_the_endpoint(tmp_path, up, monkeypatch):
-    monkeypatch.setattr("lifeloop.gateway.client.STALL_SECONDS", 0.5)
+    monkeypatch.setattr("lifeloop.gateway.protocol.STALL_SECONDS", 0.5)
     with upstream(said=["x" * 50_000] * 2000) as wordy:
         wordy.seconds = 0.0
         scene = Desk(tmp_path, wordy, seconds=5.0, local=False)
@@ -204,6 +204,22 @@ def test_a_client_that_does_not_read_stops_the_endpoint(tmp_path, up, monkeypatc
                 assert reply.status_code == 200
             (event,) = scene.events(1)
     assert event.error == "abandoned: the client took nothing" and len(event.output) < 2000 * 50_000
+
+
+def test_a_client_that_reads_slowly_has_its_whole_answer(tmp_path, up, monkeypatch):
+    monkeypatch.setattr("lifeloop.gateway.protocol.STALL_SECONDS", 0.3)
+    with upstream(said=["x" * 50_000] * 300) as wordy:
+        wordy.seconds = 0.0
+        scene = Desk(tmp_path, wordy, seconds=5.0, local=False)
+        with scene.running() as url, httpx.Client() as client:
+            body = {"model": "desk", "messages": said("x"), "stream": True}
+            with client.stream("POST", f"{url}/v1/chat/completions", json=body) as reply:
+                came = b""
+                for piece in reply.iter_bytes(1_000_000):
+                    came += piece
+                    time.sleep(0.1)
+            (event,) = scene.events(1)
+    assert came.endswith(b"[DONE]\n\n") and event.error == "" and len(event.output) == 300 * 50_000
 
 
 def test_errors_in_a_stream_have_the_form_of_openai(tmp_path, up):

@@ -5,7 +5,7 @@ look into memory alone. No framework: a dictionary finds the endpoint.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -25,7 +25,7 @@ from lifeloop.gateway import (
 )
 from lifeloop.gateway.docs_page import docs
 from lifeloop.gateway.errors import RequestError, failed
-from lifeloop.gateway.http import Call, Headers, Receive, Reply, Scope, Send, error_reply, request_ids, send_reply
+from lifeloop.gateway.http import Call, Receive, Reply, Scope, Send, error_reply, request_ids, send_reply
 from lifeloop.gateway.running import start, stop
 from lifeloop.gateway.serving import Parts, Serving
 
@@ -162,18 +162,7 @@ async def _answer(call: Call, endpoint: Endpoint) -> None:
     if type(answer) is Reply:
         await send_reply(call, answer)
     else:
-        await answer(call.scope, call.receive, _adding(call.extra, call.send) if call.extra else call.send)
-
-
-def _adding(headers: Headers, send: Send) -> Send:
-    """Return a `send` that adds headers to a response that sends itself."""
-
-    async def send_more(message: MutableMapping[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], *headers]
-        await send(message)
-
-    return send_more
+        await answer(call.scope, call.receive, call.send)
 
 
 def _find(call: Call) -> Endpoint:

@@ -1,7 +1,5 @@
 """POST /v1/chat/completions: a conversation in, OpenAI's completion out, whole or in pieces."""
 
-from typing import Any
-
 import msgspec
 
 from lifeloop.core.candidates import Choices
@@ -35,7 +33,7 @@ async def complete(call: Call) -> Reply | StreamedAnswer:
     )
     if body.stream:
         usage = bool(body.stream_options and body.stream_options.include_usage)
-        return StreamedAnswer(parts, asked, _frames(asked, usage))
+        return StreamedAnswer(parts, asked, _frames(asked, usage), call.extra)
     live, outcome = await serve_one(parts, asked)
     if outcome.member is None:
         raise unanswered(live, asked, outcome)
@@ -54,42 +52,42 @@ def _whole(asked: Asked, outcome: Outcome) -> bytes:
 
 
 def _frames(asked: Asked, usage: bool) -> Frame:
-    """Return how what a candidate adds becomes server-sent events; the first one of a text carries the role."""
-    begun = False
+    """Return how what a candidate adds becomes server-sent events; the first one of a text carries the role.
+
+    Only a text and its escapes differ between most events of a stream: what surrounds them is encoded once.
+    """
+    tail = b',"usage":null}\n\n' if usage else b"}\n\n"
+    head = b""
 
     def frame(added: str | Choices | None, outcome: Outcome) -> bytes:
-        nonlocal begun
-        delta: dict[str, Any] = {} if begun else {"role": "assistant", "refusal": None}
-        begun = True
+        nonlocal head
+        role = b""
+        if not head:
+            head, role = _head(asked, outcome), b'"role":"assistant","refusal":null'
         if isinstance(added, Choices):
-            return _event(asked, outcome, msgspec.Raw(added.raw.encode()), usage)
+            return head + added.raw.encode() + tail
         if added is not None:
-            return _event(asked, outcome, _choice(delta | {"content": added}, None), usage)
-        end = b"" if outcome.answer.choices else _event(asked, outcome, _end(delta, asked, outcome), usage)
+            delta = (role + b"," if role else b"") + b'"content":' + _encode(added)
+            return head + _choice(delta, b"null") + tail
+        end = b""
+        if not outcome.answer.choices:
+            end = head + _choice(role, _encode(finish_reason(asked, outcome))) + tail
         if usage:
-            end += _event(asked, outcome, [], usage_of(outcome))
+            end += head + b'[],"usage":' + _encode(usage_of(outcome)) + b"}\n\n"
         return end + DONE
 
     return frame
 
 
-def _event(asked: Asked, outcome: Outcome, choices: Any, usage: Any) -> bytes:
-    """Return one chunk as a server-sent event; `usage` is False for none, True for null, or what was used."""
-    chunk = {
-        "id": CHAT + asked.event,
-        "object": "chat.completion.chunk",
-        "created": int(asked.at),
-        "model": outcome.member.name if outcome.member else "",
-        "choices": choices,
-    }
-    if usage is not False:
-        chunk["usage"] = None if usage is True else usage
-    return b"data: " + _encode(chunk) + b"\n\n"
+def _head(asked: Asked, outcome: Outcome) -> bytes:
+    """Return what each event of a stream begins with, up to its choices."""
+    name = _encode(outcome.member.name if outcome.member else "")
+    return b'data: {"id":"%b","object":"chat.completion.chunk","created":%d,"model":%b,"choices":' % (
+        (CHAT + asked.event).encode(),
+        asked.at,
+        name,
+    )
 
 
-def _choice(delta: dict[str, Any], reason: str | None) -> list[dict[str, Any]]:
-    return [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]
-
-
-def _end(delta: dict[str, Any], asked: Asked, outcome: Outcome) -> list[dict[str, Any]]:
-    return _choice(delta, finish_reason(asked, outcome))
+def _choice(delta: bytes, reason: bytes) -> bytes:
+    return b'[{"index":0,"delta":{%b},"logprobs":null,"finish_reason":%b}]' % (delta, reason)

@@ -5,9 +5,11 @@ held to a rate. One timer a connection watches all of that, so that a request co
 be read is refused in OpenAI's format, and never in the middle of another answer. Knows nothing of paths or endpoints.
 """
 
+import asyncio
 import re
 import socket
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,7 +18,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from lifeloop.core.gateway_brief import Load
-from lifeloop.gateway.client import HANG_UP
+from lifeloop.gateway.client import LEFT, TOOK_NOTHING, WHEN_GONE
 from lifeloop.gateway.cycle import Cycle, head_of
 from lifeloop.gateway.errors import RequestError, error_body
 
@@ -29,6 +31,8 @@ MAX_HEADERS = 256
 """Headers of a request."""
 MIN_BODY_RATE = 500.0
 """Bytes a second that a body must come by, on the whole."""
+STALL_SECONDS = 30.0
+"""How long a client may take nothing of what it is sent."""
 MAX_PIPELINED = 256
 """Requests that a client may send ahead of its answers."""
 LINGER_SECONDS = 30.0
@@ -54,7 +58,9 @@ class Protocol(HttpToolsProtocol):
         connection = transport.get_extra_info("socket")
         if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._hang_up = transport.abort
+        self._gone = ""  # why the client is gone
+        self._tell: Callable[[str], None] | None = None  # whom that is told in the middle of a response
+        self._stalled: asyncio.TimerHandle | None = None
         self._asked = False  # whether a first request has begun
         self._in_head = True
         self._broken = False  # whether what comes is no longer read
@@ -66,7 +72,35 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop watching."""
         self._watch.cancel()
+        if self._stalled is not None:
+            self._stalled.cancel()
         super().connection_lost(exc)
+        self._gone = self._gone or LEFT
+        if self._tell is not None:
+            self._tell(self._gone)
+            self._tell = None
+
+    def when_gone(self, tell: Callable[[str], None]) -> None:
+        """Call this once the client is gone, with the reason, unless the response that is under way ends before."""
+        if self._gone:
+            tell(self._gone)
+        else:
+            self._tell = tell
+
+    def pause_writing(self) -> None:
+        """Wait for a client that takes nothing, but not for ever."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(STALL_SECONDS, self._hang_up)
+
+    def resume_writing(self) -> None:
+        """Go on with a client that takes again."""
+        if self._stalled is not None:
+            self._stalled.cancel()
+        super().resume_writing()
+
+    def _hang_up(self) -> None:
+        self._gone = TOOK_NOTHING
+        self.transport.abort()  # closing would wait until the client has taken what is buffered
 
     def data_received(self, data: bytes) -> None:
         """Read what came."""
@@ -118,7 +152,7 @@ class Protocol(HttpToolsProtocol):
             "path": unquote(path) if "%" in path else path,
             "raw_path": raw_path,
             "query_string": query,
-            HANG_UP: self._hang_up,
+            WHEN_GONE: self.when_gone,
         }
         self.scope = scope
         self.headers = _NOWHERE
@@ -158,6 +192,7 @@ class Protocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Start the request that waits behind, if any."""
         self.server_state.total_requests += 1
+        self._tell = None
         if self.transport.is_closing():
             return
         self._rested = self.loop.time()

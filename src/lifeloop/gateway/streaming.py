@@ -20,6 +20,7 @@ from lifeloop.gateway.answering import WITHHELD, Asked, Outcome, Withheld, answe
 from lifeloop.gateway.client import Client
 from lifeloop.gateway.deltas import merged
 from lifeloop.gateway.errors import RequestError, error_body, failed
+from lifeloop.gateway.http import Headers
 from lifeloop.gateway.lives import Live
 from lifeloop.gateway.members import Member
 from lifeloop.gateway.opening import Opened, Piece, open_stream, something
@@ -51,10 +52,12 @@ class StreamedAnswer:
     recorded. Once something has been sent, failures are told in the stream.
     """
 
-    def __init__(self, parts: Parts, asked: Asked, frame: Frame) -> None:
+    def __init__(self, parts: Parts, asked: Asked, frame: Frame, headers: Headers | None = None) -> None:
+        """`headers` go out besides those of every stream."""
         self._parts = parts
         self._asked = asked
         self._frame = frame
+        self._headers = headers or []
         self._outcome = Outcome()
         self._said: list[str] = []
         self._choices: list[Choices] = []
@@ -65,7 +68,7 @@ class StreamedAnswer:
         parts, outcome = self._parts, self._outcome
         live = begin(parts, self._asked)
         started = parts.continuity.now()
-        client = Client(scope, receive, send)
+        client = Client(scope, send)
         try:
             await self._answer(live, client, started)
         except asyncio.CancelledError:
@@ -196,7 +199,8 @@ class StreamedAnswer:
 
     async def _begin(self, live: Live, client: Client) -> None:
         event = self._asked.event
-        await client.begin([*_HEAD, (b"x-request-id", event.encode()), *headers_of(live, event, self._outcome)])
+        named = headers_of(live, event, self._outcome)
+        await client.begin([*_HEAD, (b"x-request-id", event.encode()), *named, *self._headers])
 
     async def _end(self, live: Live, client: Client, started: float, last: bytes) -> None:
         """Record a whole answer, then send its end."""

@@ -51,7 +51,7 @@ async def complete(call: Call) -> Reply | StreamedAnswer:
             message = "Several prompts cannot be streamed at once; send one, or leave `stream` out."
             raise RequestError(400, message, param="prompt", code="unsupported_value")
         usage = bool(body.stream_options and body.stream_options.include_usage)
-        return StreamedAnswer(parts, asked[0], _frames(asked[0], usage))
+        return StreamedAnswer(parts, asked[0], _frames(asked[0], usage), call.extra)
     live, outcomes = await serve_many(parts, asked)
     for one, outcome in zip(asked, outcomes, strict=True):
         if outcome.member is None:
