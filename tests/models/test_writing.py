@@ -28,7 +28,7 @@ def load(kind: str, folder, **settings):
 
 def test_kinds_that_say_they_write_do(tmp_path):
     writers = [kind for kind in plugins.names("models") if getattr(plugins.get("models", kind), "writes", False)]
-    assert writers == ["llamacpp", "remote", "transformers"]
+    assert writers == ["llamacpp", "remote", "transformers", "vllm"]
     assert isinstance(load("remote", tmp_path, url="http://127.0.0.1:9/v1", model="m"), Writes)
 
 

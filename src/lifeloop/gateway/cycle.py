@@ -39,7 +39,17 @@ class Cycle(RequestResponseCycle):
         self.chunked_encoding: bool | None = None
         self.expected_content_length = 0
         self._head: bytes = b""
+        self._received = False
         self._has_body = self.scope["method"] != "HEAD"
+
+    async def receive(self) -> Any:
+        """Give an ASGI message; a body that is there already, whole, without waiting."""
+        if self.more_body or self.waiting_for_100_continue or self.disconnected or self._received:
+            return await super().receive()
+        self._received = True
+        body, self.body = bytes(self.body), bytearray()
+        self.message_event.clear()
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(self, message: Any) -> None:
         """Take an ASGI message; waits while the client does not take what went before."""
@@ -59,17 +69,13 @@ class Cycle(RequestResponseCycle):
             raise RuntimeError("the response has begun")
         self.response_started = True
         self.waiting_for_100_continue = False
-        lines = [STATUS_LINE[message["status"]]]
-        for name, value in self.default_headers:
-            lines.append(b"%b: %b\r\n" % (name, value))
-        self.chunked_encoding = message["status"] != 204
-        for name, value in message["headers"]:
-            if name == b"connection":  # the only one we are asked for is "close"
-                self.keep_alive = False
-                continue
-            if name == b"content-length":
-                self.chunked_encoding = False
-            lines.append(b"%b: %b\r\n" % (name, value))
+        headers = [*self.default_headers, *message["headers"]]
+        named = dict(headers)
+        if b"connection" in named:  # the only one we are asked for is "close"
+            self.keep_alive = False
+            headers = [header for header in headers if header[0] != b"connection"]
+        self.chunked_encoding = message["status"] != 204 and b"content-length" not in named
+        lines = [STATUS_LINE[message["status"]], *[b"%b: %b\r\n" % header for header in headers]]
         if self.chunked_encoding:
             if self.scope["http_version"] == "1.1":
                 lines.append(b"transfer-encoding: chunked\r\n")

@@ -26,7 +26,7 @@ _REQUESTS, _TOKENS = 0, 1
 class _State:
     """One key's limits, where its counters are, and what was last seen of them."""
 
-    __slots__ = ("counters", "free", "limits", "old", "remaining", "slot", "until")
+    __slots__ = ("counters", "free", "limits", "named", "old", "remaining", "slot", "until")
 
     def __init__(self, limits: KeyLimits, counters: Counters, slot: int) -> None:
         self.limits = limits
@@ -36,6 +36,11 @@ class _State:
         self.old = [0, 0]  # of each ring: the seconds of the window that are over, and
         self.until = [-1, -1]  # the second under way when they were summed
         self.remaining = [limits.requests_per_minute, limits.tokens_per_minute]
+        self.named = [
+            (ring, b"x-ratelimit-remaining-" + what, (b"x-ratelimit-limit-" + what, b"%d" % limit))
+            for ring, what, limit in zip((_REQUESTS, _TOKENS), (b"requests", b"tokens"), self.remaining, strict=True)
+            if limit
+        ]  # headers: what never changes is made once
 
     def total(self, ring: int, second: int) -> int:
         """Return what the window holds. Seconds that are over for good are summed once a second."""
@@ -180,11 +185,9 @@ def _wait(state: _State, ring: int, now: float, limit: int) -> int:
 
 def _headers(state: _State, resets: dict[int, int]) -> list[tuple[bytes, bytes]]:
     found = []
-    named = ((b"requests", state.limits.requests_per_minute), (b"tokens", state.limits.tokens_per_minute))
-    for ring, (what, limit) in enumerate(named):
-        if limit:
-            found.append((b"x-ratelimit-limit-" + what, b"%d" % limit))
-            found.append((b"x-ratelimit-remaining-" + what, b"%d" % max(state.remaining[ring], 0)))
-            if ring in resets:
-                found.append((b"x-ratelimit-reset-" + what, b"%ds" % resets[ring]))
+    for ring, name, limit in state.named:
+        remaining = state.remaining[ring]
+        found += (limit, (name, b"%d" % (remaining if remaining > 0 else 0)))
+        if ring in resets:
+            found.append((name.replace(b"remaining", b"reset"), b"%ds" % resets[ring]))
     return found

@@ -175,7 +175,16 @@ class Router:
         if rollout is not None:
             arriving = Arriving(rollout.release, rollout.strategy, rollout.share, rollout.release in loaded)
         back = previous.id if previous is not None and previous.id in loaded and previous.id != live.id else ""
-        return Readiness(True, live.id, live.name, problem, live.skipped, arriving, back, away)
+        return Readiness(
+            ready=True,
+            release=live.id,
+            candidate=live.name,
+            problem=problem,
+            skipped=live.skipped,
+            rollout=arriving,
+            previous=back,
+            ledger_away=away,
+        )
 
     def close(self) -> None:
         """Free the models; waits a few seconds for those that still work. What is loaded later is closed at once."""
