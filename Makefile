@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+WORKERS ?= 2
 GPU := $(shell command -v nvidia-smi 2>/dev/null)
 
 .PHONY: demo test test-fast lint format bench bench-scope bench-prompts bench-selection bench-training bench-gateway chaos clean
@@ -9,11 +10,18 @@ GPU := $(shell command -v nvidia-smi 2>/dev/null)
 demo: .venv/.demo-done
 	$(BIN)/python examples/news/demo.py
 
+# Most tests run side by side; those that want the machine for themselves (`alone`) come after them, one by one.
 test: .venv/.dev-done
-	$(BIN)/python -m pytest
+	@failed=0; \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not alone" || failed=1; \
+	$(BIN)/python -m pytest -m alone || failed=1; \
+	exit $$failed
 
 test-fast: .venv/.dev-done
-	$(BIN)/python -m pytest -m "not slow"
+	@failed=0; \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not alone and not slow" || failed=1; \
+	$(BIN)/python -m pytest -m "alone and not slow" || failed=1; \
+	exit $$failed
 
 lint: .venv/.dev-done
 	$(BIN)/ruff check .

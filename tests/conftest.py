@@ -1,7 +1,11 @@
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # each has one core; said before anything imports numpy or torch
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 from small_project import Ran, run, small_project
 

@@ -15,6 +15,7 @@ from lifeloop.core.brief import Brief, convert_settings, parse_brief
 from lifeloop.core.candidates import Prompt
 from lifeloop.core.errors import BriefError
 from lifeloop.core.evidence import OPERATIONAL, Direction
+from lifeloop.filters.protection import check_protection
 from lifeloop.guards.personal.masking import check_kinds
 from lifeloop.metrics.declared import check_declared, direction_of
 from lifeloop.models.model import ModelKind
@@ -128,7 +129,20 @@ def check_names(brief: Brief, folder: Path = Path()) -> None:
         _check_candidate(name, table, brief, folder)
     _check_writer(brief, brief.data.synthesis.model, "data.synthesis.model")
     _check_preferences(brief)
-    check_kinds(brief.data.refine.personal_data)
+    check_kinds(brief.data.refine.personal_data, f"{BRIEF_FILE}: data.refine.personal_data")
+    check_protection(brief.gateway.protection, BRIEF_FILE)
+    _check_hosting(brief)
+
+
+def _check_hosting(brief: Brief) -> None:
+    """Check that what is to have a process of its own are model kinds."""
+    known = plugins.names("models")
+    for kind in brief.gateway.hosting.separate:
+        if kind not in known:
+            close = difflib.get_close_matches(kind, known, n=1)
+            fix = f"did you mean {close[0]!r}?" if close else f"name any of: {', '.join(known)}"
+            where = f"{BRIEF_FILE}: gateway.hosting.separate"
+            raise BriefError(f"there is no model kind {kind!r}", where=where, fix=fix)
 
 
 def _check_preferences(brief: Brief) -> None:

@@ -37,6 +37,7 @@ def test_help_and_status_import_nothing_heavy(finished, arguments):
     assert not imported & HEAVY
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("arguments", [["--help"], ["status"]])
 def test_help_and_status_answer_at_once(finished, arguments):
     seconds = []

@@ -29,9 +29,14 @@ from small_project import (
 STOPPED = "Stopped. What was finished is kept; the same command goes on from there."
 
 
+def hear_ctrl_c() -> None:
+    """Undo what a shell does to all that it starts in the background: there, Ctrl-C is for others."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    process = start("-C", folder, "run")
+    process = start("-C", folder, "run", preexec_fn=hear_ctrl_c)
     try:
         yield process
     finally:
@@ -49,6 +54,7 @@ def press_ctrl_c(process: subprocess.Popen[str]) -> tuple[list[str], float]:
     return [line for line in err.splitlines() if line.strip()], time.monotonic() - begun
 
 
+@pytest.mark.alone
 def test_ctrl_c_stops_at_once_leaves_nobody_behind_and_loses_nothing(tmp_path):
     folder = small_project(tmp_path / "news")
     with running(folder) as process:
@@ -66,6 +72,7 @@ def test_ctrl_c_stops_at_once_leaves_nobody_behind_and_loses_nothing(tmp_path):
     assert kept[:3] == [("collect", "data"), ("refine", "data"), ("plan", "cycle")]
 
 
+@pytest.mark.alone
 def test_ctrl_c_before_anything_began(tmp_path):
     folder = small_project(tmp_path / "news")
     with running(folder) as process:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from gateway_scene import Says, Scene
 
+from lifeloop.core.errors import BriefError
 from lifeloop.gateway.serve import listen
-from lifeloop.gateway.supervisor import Supervisor
+from lifeloop.gateway.supervisor import Command, Supervisor
 
 HERE = Path(__file__).parent
 
@@ -18,8 +19,15 @@ def main(folder: Path, n_workers: int, seconds: float) -> None:
         scene.release("first")
     listener = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    command = [sys.executable, str(HERE / "supervised_worker.py"), str(folder), str(seconds)]
-    Supervisor(listener, command, n_workers, drain_seconds=10.0).run(lambda loaded: print(url, flush=True))
+    words = (sys.executable, str(HERE / "supervised_worker.py"), str(folder), str(seconds))
+
+    def command() -> Command:
+        if (folder / "no-command").exists():
+            raise BriefError("the brief cannot be read", where="lifeloop.toml", fix="mend it")
+        return Command(words, drain_seconds=10.0)
+
+    supervisor = Supervisor(listener, command, n_workers)
+    supervisor.run(lambda loaded: print(url, flush=True))
     print("ended", flush=True)
 
 

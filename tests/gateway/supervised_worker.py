@@ -1,6 +1,7 @@
 """A worker as a supervisor starts it, before a scene: `python supervised_worker.py FOLDER SECONDS PLACE`."""
 
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,14 @@ from lifeloop.gateway.worker_process import run_worker
 
 def main(folder: Path, seconds: float, place: str) -> None:
     scene = Scene(folder)
-    scene.candidate("first", Says("billing", seconds=seconds, concurrency=8))
+    hanging = (folder / "hang").exists()
+
+    def make() -> Says:
+        if hanging:
+            time.sleep(3600)
+        return Says("billing", seconds=seconds, concurrency=8)
+
+    scene.candidate("first", make)
     run_worker(msgspec.structs.replace(scene.serving(), writer=f"worker-{place}", ship=False))
 
 

@@ -194,8 +194,10 @@ def test_garbage_behind_a_request_does_not_spoil_its_answer(tmp_path):
     scene.candidate("slow", Says("billing", seconds=0.3))
     scene.release("slow")
     with scene.running() as url, Raw(url) as raw:
-        raw.post(CHAT, GOOD).send(b"garbage\r\n\r\n")
-        assert answered(raw.read()) and raw.ended()
+        raw.post(CHAT, GOOD).post(CHAT, GOOD).send(b"garbage\r\n\r\n")
+        assert answered(raw.read()) and answered(raw.read())
+        raw.read().error(400)
+        assert raw.ended()
 
 
 def test_a_client_may_ask_before_it_sends_a_body(url):

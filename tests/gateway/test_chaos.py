@@ -10,6 +10,7 @@ import pytest
 RUN = Path(__file__).parents[2] / "benchmarks" / "chaos" / "run.py"
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_every_request_is_answered_and_every_answer_is_on_record():
     if not shutil.which("initdb") and not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):

@@ -6,8 +6,7 @@ import pytest
 from gateway_scene import Says, Scene, said
 
 from lifeloop.core.errors import BriefError
-from lifeloop.core.gateway_brief import Gateway, Protection
-from lifeloop.gateway.cors import check_origins
+from lifeloop.core.gateway_brief import Gateway, Protection, check_origins
 from lifeloop.lifecycle.api_keys import create_key
 
 PAGE = "https://app.example.com"

@@ -22,10 +22,10 @@ from lifeloop.filters.canary import Canary
 from lifeloop.filters.filter import About
 from lifeloop.filters.injection import Injection
 from lifeloop.filters.leak import Leak
+from lifeloop.filters.protection import Named, check_protection, named_filters
 from lifeloop.gateway.answering import Withheld
 from lifeloop.gateway.canary_word import canary_word
-from lifeloop.gateway.filters import Filters, Named, Screen, named_filters
-from lifeloop.gateway.protection import check_protection
+from lifeloop.gateway.filters import Filters, Screen
 from lifeloop.models.canary import with_canary
 
 WORD = "zqxbvlkromneatyu"
@@ -181,19 +181,19 @@ def test_common_phrases_of_a_prompt_are_not_held_for_long():
 
 
 def test_names_and_arguments_in_the_brief():
-    for protection, words in (
-        (Protection(input_filters=("injektion",)), "did you mean 'injection'"),
-        (Protection(input_filters=("leak",)), "it looks at outputs"),
-        (Protection(output_filters=("injection",)), "it looks at inputs"),
-        (Protection(output_filters=("pattern:(",)), "see Python's re"),
-        (Protection(output_filters=("pattern",)), "pattern:"),
-        (Protection(output_filters=("personal:mails",)), "one of mail"),
-        (Protection(redact=("email",)), "one of mail"),
-        (Protection(redact=("all",), regions=("UK",)), "ISO 3166"),
-        (Protection(cors=("example.com",)), "https://app.example.com"),
+    for protection, key, words in (
+        (Protection(input_filters=("injektion",)), "input_filters", "did you mean 'injection'"),
+        (Protection(input_filters=("leak",)), "input_filters", "it looks at outputs"),
+        (Protection(output_filters=("injection",)), "output_filters", "it looks at inputs"),
+        (Protection(output_filters=("pattern:(",)), "output_filters", "see Python's re"),
+        (Protection(output_filters=("pattern",)), "output_filters", "pattern:"),
+        (Protection(output_filters=("personal:mails",)), "output_filters", "one of mail"),
+        (Protection(redact=("email",)), "redact", "one of mail"),
+        (Protection(redact=("all",), regions=("UK",)), "regions", "ISO 3166"),
     ):
         with pytest.raises(BriefError) as caught:
             check_protection(protection)
+        assert caught.value.where == f"lifeloop.toml: gateway.protection.{key}"
         assert words in str(caught.value)
     check_protection(Protection(input_filters=("injection", "pattern:a:b"), output_filters=("leak", "personal:mail")))
     (named,) = named_filters(("pattern:a:b",), "input")

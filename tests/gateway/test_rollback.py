@@ -135,6 +135,7 @@ def check(desk, answers) -> None:
     assert all(desk.label_of[one.release] == one.label for one in answers), "a request that mixes releases"
 
 
+@pytest.mark.alone
 def test_a_rollback_under_load_fails_no_request_and_takes_less_than_a_second(desk, tmp_path, capsys):
     old = desk.promote(desk.make("sport", tmp_path / "old"))
     new = desk.promote(desk.make("money", tmp_path / "new"))
@@ -151,6 +152,7 @@ def test_a_rollback_under_load_fails_no_request_and_takes_less_than_a_second(des
         assert seconds < 1.0
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_canary_that_is_taken_back_under_load_gets_no_further_request(desk, tmp_path):
     old = desk.promote(desk.make("sport", tmp_path / "old"))

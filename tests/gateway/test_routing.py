@@ -29,6 +29,7 @@ def cannot_load():
     raise ModelError("the weights at /srv/secret are missing", where="/srv/secret", fix="train again")
 
 
+@pytest.mark.alone
 def test_a_release_changes_under_load_without_a_failed_request(scene):
     models = []
 

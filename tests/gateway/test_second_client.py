@@ -1,4 +1,4 @@
-"""A client that has nothing of OpenAI's own package: Vercel's AI SDK for Node, unmodified, against a running gateway."""
+"""A client that has nothing of OpenAI's own package: Vercel's AI SDK for Node, unmodified, against a gateway."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ def folder(request) -> Path:
 
 @pytest.mark.slow
 def test_vercels_ai_sdk_gets_texts_streams_tools_objects_vectors_and_errors(folder, tmp_path):
-    with remote_gateway(tmp_path) as (url, upstream, scene):
+    with remote_gateway(tmp_path) as (url, _, scene):
         done = subprocess.run(
             ["node", "ask.mjs", f"{url}/v1"], cwd=folder, capture_output=True, text=True, timeout=60, check=False
         )

@@ -34,6 +34,7 @@ def post(url, text="x"):
     return httpx.post(f"{url}/v1/tasks/desk", json={"text": text}, timeout=20)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_sigterm_finishes_requests_in_flight_and_writes_every_event(tmp_path):
     with process(tmp_path, seconds=3.0) as (gateway, url), ThreadPoolExecutor(8) as pool:
@@ -74,6 +75,7 @@ def test_a_killed_gateway_keeps_every_event_that_was_answered(tmp_path):
         wait_for(lambda: {event.id for event in ledger.latest_events(999)} == events)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_sigterm_lets_live_streams_end_and_takes_no_more(tmp_path):
     with process(tmp_path, 0.05, 40) as (gateway, url), ThreadPoolExecutor(4) as pool:
@@ -95,6 +97,7 @@ def test_sigterm_lets_live_streams_end_and_takes_no_more(tmp_path):
     assert [event.error for event in events] == [""] * 4 and all("39" in event.output for event in events)
 
 
+@pytest.mark.alone
 def test_a_database_locked_for_two_seconds_delays_no_request_and_loses_nothing(tmp_path):
     scene = Scene(tmp_path)
     scene.candidate("first", Says("billing"))
@@ -127,6 +130,7 @@ def test_a_port_that_is_taken_is_said_so(tmp_path):
         serve(scene.serving(), "127.0.0.1", 70_000)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_second_signal_cuts_requests_short_but_writes_their_events(tmp_path):
     with process(tmp_path, seconds=8.0) as (gateway, url), ThreadPoolExecutor(1) as pool:

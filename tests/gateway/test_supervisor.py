@@ -11,11 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 from gateway_scene import Scene, wait_for
-from lifeloop.store.shipping import Shipper
 
 from lifeloop.core.errors import GatewayError
 from lifeloop.gateway.serve import listen
-from lifeloop.gateway.supervisor import Supervisor
+from lifeloop.gateway.supervisor import Command, Supervisor
+from lifeloop.store.shipping import Shipper
 
 HERE = Path(__file__).parent
 
@@ -77,6 +77,7 @@ def shipped(folder):
     return [event.id for event in scene.ledger.latest_events(100_000)]
 
 
+@pytest.mark.alone
 def test_a_killed_worker_is_replaced_and_what_it_acknowledged_is_kept(tmp_path):
     with gateway(tmp_path) as (process, url), ThreadPoolExecutor(4) as pool:
         before = workers_of(process.pid)
@@ -95,6 +96,7 @@ def test_a_killed_worker_is_replaced_and_what_it_acknowledged_is_kept(tmp_path):
     assert set(ids) == {answer.json()["event"] for answer in answers}
 
 
+@pytest.mark.alone
 def test_sigterm_lets_every_worker_finish_what_is_under_way(tmp_path):
     with gateway(tmp_path, seconds=2.0) as (process, url), ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(ask, url) for _ in range(8)]
@@ -107,6 +109,7 @@ def test_sigterm_lets_every_worker_finish_what_is_under_way(tmp_path):
     assert set(shipped(tmp_path)) == {each.result().json()["event"] for each in answers}
 
 
+@pytest.mark.alone
 def test_sighup_replaces_the_workers_without_refusing_a_request(tmp_path):
     with gateway(tmp_path) as (process, url), ThreadPoolExecutor(2) as pool:
         before = set(workers_of(process.pid))
@@ -139,7 +142,40 @@ def test_workers_end_when_their_supervisor_is_killed(tmp_path):
 
 def test_workers_that_cannot_start_are_an_error_and_not_a_loop(tmp_path):
     listener = listen("127.0.0.1", 0)
-    supervisor = Supervisor(listener, [sys.executable, "-c", "raise SystemExit(3)"], 2)
+    supervisor = Supervisor(listener, lambda: Command((sys.executable, "-c", "raise SystemExit(3)")), 2)
     with pytest.raises(GatewayError, match="end before they take requests"):
         supervisor.run()
     listener.close()
+
+
+def test_a_new_worker_that_dies_while_the_old_one_drains_is_replaced(tmp_path):
+    with gateway(tmp_path, n_workers=1, seconds=3.0) as (process, url), ThreadPoolExecutor(1) as pool:
+        old = workers_of(process.pid)
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: len(workers_of(process.pid)) == 2)
+        answer = pool.submit(ask, url)  # keeps whoever has it busy
+        (new,) = set(workers_of(process.pid)) - set(old)
+        os.kill(new, signal.SIGKILL)
+        assert answer.result().status_code == 200
+        wait_for(lambda: len(set(workers_of(process.pid)) - {*old, new}) == 1 or old == workers_of(process.pid), 30)
+        assert process.poll() is None
+        wait_for(lambda: ready(url), 20)
+
+
+def test_a_command_that_cannot_be_had_at_a_sighup_leaves_the_workers_as_they_are(tmp_path):
+    with gateway(tmp_path, n_workers=1) as (process, url):
+        before = workers_of(process.pid)
+        (tmp_path / "no-command").touch()
+        process.send_signal(signal.SIGHUP)
+        assert [ask(url).status_code for _ in range(5)] == [200] * 5
+        assert workers_of(process.pid) == before
+
+
+def test_a_worker_that_waits_for_its_models_ends_when_it_is_told_to(tmp_path):
+    with gateway(tmp_path) as (process, url):
+        (tmp_path / "hang").touch()  # what is started from now on never has its models
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: len(workers_of(process.pid)) == 4)
+        assert ask(url).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0

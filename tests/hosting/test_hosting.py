@@ -137,6 +137,7 @@ def test_waiting_requests_are_answered_together_up_to_the_batch_size():
 # what goes wrong
 
 
+@pytest.mark.alone
 def test_kill_9_under_load_fails_what_is_under_way_and_the_process_comes_back():
     with hosting(QUICK) as scene:
         candidate = scene.odd(concurrency=4)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from refining_scene import ALIKE, Refined, a_vault, before_of, collected, refine
 
@@ -15,6 +15,9 @@ from lifeloop.core.content import normalise
 from lifeloop.core.data import SPLITS
 from lifeloop.core.data_brief import Splits
 from lifeloop.core.errors import DataError
+from lifeloop.guards.mending import mend
+from lifeloop.guards.splits.assigning import PROTECTION
+from lifeloop.guards.splits.rules import hashed
 from lifeloop.store.tables import RAW_SCHEMA, table_to_examples, to_parquet
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared/data"
@@ -37,6 +40,11 @@ BASE = [
 
 def split_of(refined: Refined) -> dict[str, str]:
     return {source: name for name, table in refined.splits.items() for source in table["source"]}
+
+
+def as_compared(text: str) -> str:
+    """Return a raw text as it is compared with others, once it is mended."""
+    return normalise(mend(text).text)
 
 
 def reasons(refined: Refined) -> Counter[str]:
@@ -214,13 +222,51 @@ def test_every_row_has_one_fate_and_no_group_or_text_is_in_two_splits(rows, data
     assert ids.is_unique().all()
 
 
+def with_later(first: pl.DataFrame, later: list[dict[str, str]]) -> pl.DataFrame:
+    return pl.concat([first, raw_table([{**row, "source": f"later:{n}"} for n, row in enumerate(later)])])
+
+
+grown = given(raw_rows, raw_rows, st.sampled_from([DATA, Data(source="f", seed=3, refine=ALIKE)]), tasks)
+under_a_group = example(
+    rows=[{"input": "B", "reference": "a"}],  # of no group: in train, by the hash of its text
+    later=[{"input": " B", "reference": "c", "group": "ann"}],  # whose group is in validation
+    data=DATA,
+    task="generate",
+)
+"""What hypothesis found: a text that came alone comes again, under a group of a more protected split."""
+
+
 @settings(max_examples=40, deadline=None)
-@given(raw_rows, raw_rows, st.sampled_from([DATA, Data(source="f", seed=3, refine=ALIKE)]), tasks)
+@grown
+@under_a_group
 def test_rows_added_later_move_no_row_that_stays(rows, later, data, task):
+    vault = a_vault("later")
     first = raw_table([*BASE, *rows])
-    second = pl.concat([first, raw_table([{**row, "source": f"later:{n}"} for n, row in enumerate(later)])])
+    one = refine(first, data, task, vault=vault)
+    two = refine(with_later(first, later), data, task, vault=vault, before=before_of(vault, one.dataset))
+    before, after = split_of(one), split_of(two)
+    assert {source: after[source] for source in before if source in after and after[source] != before[source]} == {}
+
+
+@settings(max_examples=40, deadline=None)
+@grown
+@under_a_group
+def test_from_nothing_more_rows_move_none_but_a_text_that_a_group_takes_along(rows, later, data, task):
+    first = raw_table([*BASE, *rows])
+    second = with_later(first, later)
     before, after = split_of(refine(first, data, task)), split_of(refine(second, data, task))
-    assert all(after[source] == name for source, name in before.items() if source in after)
+
+    # No version before says where a text was first. One that comes both alone and under a group is in the group's
+    # split where that is the more protected one: to leave the row that came alone in train would be a leak.
+    takes_along: dict[str, set[str]] = {}
+    for text, group in second.filter(pl.col("source").str.starts_with("later:")).select("input", "group").iter_rows():
+        if group:
+            takes_along.setdefault(as_compared(text), set()).add(hashed(group, data.splits, data.seed))
+    alone = dict(first.filter(pl.col("group") == "").select("source", "input").iter_rows())
+    for source, name in before.items():
+        if after.get(source, name) != name:
+            assert PROTECTION[after[source]] > PROTECTION[name]
+            assert after[source] in takes_along[as_compared(alone[source])]
 
 
 @settings(max_examples=40, deadline=None)

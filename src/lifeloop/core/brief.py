@@ -7,6 +7,7 @@ kinds, tasks or metrics exist: `lifeloop.project` checks those names against wha
 import difflib
 import re
 import tomllib
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
@@ -15,7 +16,7 @@ from msgspec import Meta, Struct
 from lifeloop.core.data import SPLITS
 from lifeloop.core.data_brief import Data
 from lifeloop.core.errors import BriefError
-from lifeloop.core.gateway_brief import Gateway
+from lifeloop.core.gateway_brief import Gateway, check_origins
 from lifeloop.core.preferences_brief import PreferencesBrief
 from lifeloop.core.rollout_brief import Rollout, check_rollout
 
@@ -165,6 +166,7 @@ def parse_brief(text: str, file: str = "lifeloop.toml") -> Brief:
     _check_splits(brief, file)
     _check_candidates(brief, file)
     check_rollout(brief.release.rollout, brief.release.strategy, file)
+    check_origins(brief.gateway.protection.cors, file)
     return brief
 
 
@@ -204,8 +206,7 @@ def _explain(
     key = ".".join(part for part in (under, _named(path)) if part)
     if unknown := _UNKNOWN.match(what):
         field = unknown["field"]
-        close = difflib.get_close_matches(field, known if known is not None else _keys_at(path), n=1)
-        fix = f"did you mean `{close[0]}`?" if close else "remove it, or see docs/brief.md for the keys there are"
+        fix = _meant(field, known) if known is not None else _meant(field, _keys_at(path), _tables_with(field, path))
         return BriefError("unknown key", where=f"{file}: {_join(key, field)}", fix=fix)
     if missing := _MISSING.match(what):
         field = missing["field"]
@@ -217,6 +218,32 @@ def _explain(
         where=f"{file}: {key or 'the file'}",
         fix=_allowed_at(path) or "write a value of that kind",
     )
+
+
+def _meant(field: str, known: list[str], tables: list[str] | None = None) -> str:
+    """Return what to do about an unknown key: `known` may stand in its place, and `tables` have it."""
+    close = difflib.get_close_matches(field, known, n=1)
+    if close:
+        return f"did you mean `{close[0]}`?"
+    if tables and len(tables) <= 3:
+        return f"it belongs into {' or '.join(f'[{table}]' for table in tables)}"
+    return "remove it, or see docs/brief.md for the keys there are"
+
+
+def _tables_with(field: str, path: str) -> list[str]:
+    """Return the tables of the brief that have such a key: those within the one at a path, or else all."""
+    tables = [name for name, kind in _tables(Brief) if field in kind.__struct_fields__]
+    within = f"{_named(path)}."
+    return [name for name in tables if name.startswith(within)] or tables
+
+
+def _tables(kind: type[Struct], name: str = "") -> Iterator[tuple[str, type[Struct]]]:
+    """Yield the tables within one, with their names in the file."""
+    for field in msgspec.structs.fields(kind):
+        if isinstance(field.type, type) and issubclass(field.type, Struct):
+            inner = _join(name, field.encode_name)
+            yield inner, field.type
+            yield from _tables(field.type, inner)
 
 
 def _join(key: str, field: str) -> str:
@@ -254,6 +281,8 @@ def _keys_at(path: str) -> list[str]:
 def _allowed_at(path: str) -> str:
     """Return the remedy that lists the words allowed at a path, or "" where any value of a kind is."""
     kind = _type_at(path)
+    if get_origin(kind) is tuple:  # a list: each of its words is one of these
+        kind = get_args(kind)[0]
     if get_origin(kind) is not Literal:
         return ""
     return f"write one of: {', '.join(repr(word) for word in get_args(kind))}"

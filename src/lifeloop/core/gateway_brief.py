@@ -1,12 +1,19 @@
 """The brief's `[gateway]`: what the gateway waits for, tries again, refuses and keeps. One table for each concern."""
 
+import re
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from lifeloop.core.errors import BriefError
+
 Positive = Annotated[float, Meta(gt=0.0)]
 NotNegative = Annotated[float, Meta(ge=0.0)]
 Count = Annotated[int, Meta(ge=0)]
+
+ANY_ORIGIN = "*"
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9.-]+(:\d{1,5})?|[a-z][a-z0-9+.-]*://\[[0-9a-fA-F:]+\](:\d{1,5})?")
 
 
 class Continuity(Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,3 +95,11 @@ class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
     load: Load = Load()
     protection: Protection = Protection()
     hosting: Hosting = Hosting()
+
+
+def check_origins(origins: Sequence[str], file: str = "lifeloop.toml") -> None:
+    """Raise BriefError where the brief names an origin that no browser would send."""
+    for origin in origins:
+        if origin != ANY_ORIGIN and not _ORIGIN.fullmatch(origin):
+            fix = 'write scheme, host and port alone, as in "https://app.example.com", or "*" for every page'
+            raise BriefError(f"{origin!r} is no origin", where=f"{file}: gateway.protection.cors", fix=fix)

@@ -8,30 +8,21 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lifeloop.core.errors import BriefError
+from lifeloop.core.gateway_brief import ANY_ORIGIN
 
 if TYPE_CHECKING:
     from lifeloop.gateway.http import Headers, Reply, Scope
 
-ANY = "*"
 MAX_AGE = b"600"
 """Seconds that a browser may remember a preflight's answer."""
 _METHODS = b"GET, POST, OPTIONS"
+_HEADERS = b"authorization, x-api-key, content-type"
 _EXPOSED = (
     b"x-request-id, x-lifeloop-event, x-lifeloop-candidate, x-lifeloop-release, retry-after, "
     b"x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
     b"x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens"
 )
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9.-]+(:\d{1,5})?|[a-z][a-z0-9+.-]*://\[[0-9a-fA-F:]+\](:\d{1,5})?")
 _NAMES = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, -]{0,1000}")
-
-
-def check_origins(origins: Sequence[str]) -> None:
-    """Raise BriefError where the brief names an origin that no browser would send."""
-    for origin in origins:
-        if origin != ANY and not _ORIGIN.fullmatch(origin):
-            fix = 'write scheme, host and port alone, as in "https://app.example.com", or "*" for every page'
-            raise BriefError(f"{origin!r} is no origin", where="gateway.protection.cors", fix=fix)
 
 
 def headers(origins: Sequence[str], origin: bytes | None) -> "Headers":
@@ -71,7 +62,7 @@ def preflight(origins: Sequence[str], scope: "Scope") -> "Reply | None":
         [
             (b"access-control-allow-origin", allowed),
             (b"access-control-allow-methods", _METHODS),
-            (b"access-control-allow-headers", names if _NAMES.fullmatch(names) else b"authorization, content-type"),
+            (b"access-control-allow-headers", names if _NAMES.fullmatch(names) else _HEADERS),
             (b"access-control-max-age", MAX_AGE),
             (b"vary", b"Origin, Access-Control-Request-Headers"),
         ],
@@ -81,6 +72,6 @@ def preflight(origins: Sequence[str], scope: "Scope") -> "Reply | None":
 def _allowed(origins: Sequence[str], origin: bytes | None) -> bytes | None:
     if origin is None:
         return None
-    if ANY in origins:
+    if ANY_ORIGIN in origins:
         return b"*"
     return origin if origin.decode("latin-1") in origins else None

@@ -6,15 +6,14 @@ is theirs to know (`lifeloop.filters`).
 
 from collections.abc import Sequence
 
-from msgspec import Struct
-
 from lifeloop import plugins
 from lifeloop.core.candidates import Candidate, Message
 from lifeloop.core.content import Id
-from lifeloop.core.errors import BriefError, LifeloopError
+from lifeloop.core.errors import LifeloopError
 from lifeloop.core.gateway_brief import Protection
 from lifeloop.filters.canary import Canary
-from lifeloop.filters.filter import About, Filter
+from lifeloop.filters.filter import About
+from lifeloop.filters.protection import Named, named_filters
 from lifeloop.gateway.answering import Asked, Withheld
 from lifeloop.gateway.errors import RequestError
 from lifeloop.models.canary import reads_prompt
@@ -23,13 +22,6 @@ from lifeloop.store.vault import Vault
 
 PAST = 120
 """Characters that went out already and are still shown to a stream's filters: where a word or a row began."""
-
-
-class Named(Struct, frozen=True):
-    """A filter under its name in the brief."""
-
-    name: str
-    filter: Filter
 
 
 class Filters:
@@ -105,23 +97,6 @@ class Screen:
             raise Withheld(why)
         held, self._held = self._held, ""
         return held
-
-
-def named_filters(names: Sequence[str], what: str) -> tuple[Named, ...]:
-    """Return the filters of a list of the brief: NAME or NAME:ARGUMENT. Raises BriefError.
-
-    `what` is "input" or "output".
-    """
-    where = f"gateway.protection.{what}_filters"
-    found = []
-    for text in names:
-        name, _, argument = text.partition(":")
-        made: Filter = plugins.get("filters", name, where=where)(argument)
-        if what not in made.what:
-            other = " and ".join(sorted(made.what))
-            raise BriefError(f"the filter {name!r} does not look at {what}s", where=where, fix=f"it looks at {other}s")
-        found.append(Named(name, made))
-    return tuple(found)
 
 
 def _check(filters: Sequence[Named], text: str, about: About, whole: bool) -> str:

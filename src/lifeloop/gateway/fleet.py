@@ -16,16 +16,16 @@ from msgspec import Struct
 
 from lifeloop.core.errors import GateError, GatewayError, LifeloopError, StoreError
 from lifeloop.gateway.declared_keys import read_declared
-from lifeloop.gateway.project_serving import EVENTS, canary_of
-from lifeloop.gateway.protection import check_protection
+from lifeloop.gateway.keys import recalled
+from lifeloop.gateway.project_serving import EVENTS, canary_of, setup_of
+from lifeloop.gateway.redaction import redactor
 from lifeloop.gateway.remembered import recall
 from lifeloop.gateway.running import KEYS, TRAFFIC
 from lifeloop.gateway.serve import listen
-from lifeloop.gateway.supervisor import Supervisor
-from lifeloop.gateway.worker_process import Setup
+from lifeloop.gateway.supervisor import LOADING_SECONDS, Command, Supervisor
 from lifeloop.hosting.hosts import Hosts
 from lifeloop.lifecycle.rollouts import Steward
-from lifeloop.project import Project
+from lifeloop.project import Project, open_project
 from lifeloop.store.ledger import Ledger, attach_ledger
 from lifeloop.store.rows import ReleaseRow
 from lifeloop.store.shipping import Shipper
@@ -65,7 +65,6 @@ def serve_project(
     elsewhere and no key is asked for, BriefError where the brief's protection names what is not there, StoreError where
     the ledger is away and nothing is known of before.
     """
-    check_protection(project.brief.gateway.protection)
     ledger, known = _ledger_of(project)
     with contextlib.closing(ledger):
         if known.production is None and not wait:
@@ -82,14 +81,21 @@ def serve_project(
             )
         listener = listen(host, port)
         with contextlib.closing(listener), _beside(project, ledger, clock) as control:
-            setup = msgspec.json.encode(Setup(folder=str(project.folder), control=str(control))).decode()
-            supervisor = Supervisor(
-                listener,
-                [sys.executable, "-m", "lifeloop.gateway.worker_process", setup],
-                n_workers,
-                drain_seconds=project.brief.gateway.load.drain_seconds,
+            supervisor = Supervisor(listener, lambda: _command(project.folder, control), n_workers)
+            supervisor.run(
+                lambda loaded: announce(Started(host, listener.getsockname()[1], known.production, loaded)),
+                patience_seconds=LOADING_SECONDS if known.production else 0.0,
             )
-            supervisor.run(lambda loaded: announce(Started(host, listener.getsockname()[1], known.production, loaded)))
+
+
+def _command(folder: Path, control: Path) -> Command:
+    """Return how workers are started by the brief as it is now. Raises BriefError where that cannot be used."""
+    project = open_project(folder)
+    protection = project.brief.gateway.protection
+    redactor(protection.redact, protection.regions)  # what a kind needs and is not installed is missed here
+    setup = msgspec.json.encode(setup_of(project, control)).decode()
+    words = (sys.executable, "-m", "lifeloop.gateway.worker_process", setup)
+    return Command(words, project.brief.gateway.load.drain_seconds)
 
 
 class _Known(Struct, frozen=True):
@@ -110,7 +116,7 @@ def _ledger_of(project: Project) -> tuple[Ledger, _Known]:
         if traffic is None:
             raise
         log.warning("the ledger is away, what was in production last is served: %s", error)
-        has_keys = read_declared() is not None or folder.with_name(folder.name + KEYS).exists()
+        has_keys = read_declared() is not None or bool(recalled(folder.with_name(folder.name + KEYS)))
         return attach_ledger(project.ledger_url), _Known(traffic.production, has_keys)
 
 
@@ -123,8 +129,9 @@ def _beside(project: Project, ledger: Ledger, clock: Callable[[], float]) -> Ite
     # A socket's path may have a hundred characters at most, and a project's folder may have more.
     with tempfile.TemporaryDirectory(prefix="lifeloop-") as place:
         control = Path(place) / "models"
-        hosting = project.brief.gateway.hosting
-        hosts = Hosts(control, project.vault_url, project.state / "cache", hosting, canary_of(project))
+        settings = project.brief.gateway
+        canary = canary_of(project.state, settings)
+        hosts = Hosts(control, project.vault_url, project.state / "cache", settings.hosting, canary)
         stop = threading.Event()
         thread = threading.Thread(target=_advance, args=(project, ledger, clock, stop), name="rollouts", daemon=True)
         shipper.start()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from lifeloop.core.assignment import FIRST, SHARED
 from lifeloop.gateway.errors import RequestError, error_body
 
 if TYPE_CHECKING:
@@ -104,8 +105,8 @@ class Call:
         for name, value in self.scope["headers"]:
             if name in _REPEATABLE and value:
                 asker = self.key.id if self.key else ""
-                digest = blake2b(b"\x00".join((asker.encode(), value, body)), digest_size=16)
-                self.id = digest.hexdigest()
+                digest = blake2b(b"\x00".join((asker.encode(), value, body)), digest_size=SHARED // 2)
+                self.id = digest.hexdigest() + FIRST
                 return
 
     @property
@@ -114,10 +115,12 @@ class Call:
         return self.key.id if self.key else ""
 
     def user_key(self, named: str | None = None) -> str:
-        """Return by whom rollouts assign: a hash of the user that the request names, or else of its key; or ""."""
-        if not named:
-            header = self.header(b"x-lifeloop-user")
-            named = header.decode("latin-1") if header else self.api_key
+        """Return by whom rollouts assign: a hash of the user that the request names; "" assigns the request by itself.
+
+        An API key is no user: many ask with one, and a share of a few keys is no share of the traffic.
+        """
+        if not named and (header := self.header(b"x-lifeloop-user")):
+            named = header.decode("latin-1")
         return _hashed(self.parts.serving.project, named) if named else ""
 
 
@@ -153,16 +156,15 @@ def error_reply(error: RequestError) -> Reply:
 
 
 def request_ids() -> Iterator[str]:
-    """Yield ids of 32 hexadecimal digits; a system call for each would cost more than the rest of the way."""
+    """Yield ids of calls: 32 hexadecimal digits, the last of which are for the places of a call's events.
+
+    A system call for each would cost more than the rest of the way.
+    """
+    n = SHARED // 2
     while True:
-        pool = os.urandom(4096)
-        for start in range(0, len(pool), 16):
-            yield pool[start : start + 16].hex()
-
-
-def event_of(call: Call, place: int) -> str:
-    """Return the id of a call's n-th event: its own, then ids that follow from it."""
-    return call.id if place == 0 else blake2b(f"{call.id}/{place}".encode(), digest_size=16).hexdigest()
+        pool = os.urandom(n * 256)
+        for start in range(0, len(pool), n):
+            yield pool[start : start + n].hex() + FIRST
 
 
 @lru_cache(maxsize=8192)

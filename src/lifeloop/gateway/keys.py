@@ -155,11 +155,8 @@ class KeyRing:
 
     def _recall(self) -> bool:
         """Begin with what another process wrote down; return whether there was anything."""
-        if self._memory is None:
-            return False
-        try:
-            rows = msgspec.json.decode(self._memory.read_bytes(), type=list[KeyRow])
-        except (OSError, msgspec.DecodeError):
+        rows = recalled(self._memory) if self._memory is not None else None
+        if rows is None:
             return False
         for row in rows:
             self._take(row)
@@ -185,6 +182,14 @@ class KeyRing:
         held = {each.key.id: _Held(each.key, each.hash) for each in declared or ()}
         changed, self._of_place = held != self._of_place, held
         return changed
+
+
+def recalled(memory: Path) -> list[KeyRow] | None:
+    """Return the keys that a gateway wrote down beside the ledger, or None where it never did."""
+    try:
+        return msgspec.json.decode(memory.read_bytes(), type=list[KeyRow])
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 def _remember(memory: Path, rows: Sequence[KeyRow]) -> None:

@@ -1,23 +1,30 @@
 """What a project's gateway serves, from its folder: where its events go, which models live in a process of their own.
 
-Takes an opened project, gives a Serving for one worker. Knows nothing of requests.
+Takes an opened project, gives what its workers are told, and of that a Serving for each. Knows nothing of requests.
 """
 
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from lifeloop import plugins
 from lifeloop.core.candidates import Candidate
 from lifeloop.core.content import Id
+from lifeloop.core.gateway_brief import Gateway
 from lifeloop.gateway.canary_word import canary_word
 from lifeloop.gateway.serving import Serving
 from lifeloop.models.canary import with_canary
 from lifeloop.models.loading import load_candidate
 from lifeloop.models.model import Model
-from lifeloop.project import Project
+from lifeloop.place import STATE_FOLDER, ledger_url, vault_url
 from lifeloop.store.ledger import attach_ledger
 from lifeloop.store.vault import Vault
+
+if TYPE_CHECKING:  # a worker needs none of what a project imports
+    from lifeloop.project import Project
 
 EVENTS = "events"
 """Folder of the project's state for the segment logs of its workers."""
@@ -25,31 +32,49 @@ LIMITS = "limits"
 """File of the project's state in which its workers share what their keys have used."""
 
 
-def serving_of(project: Project, *, place: int = 0, control: Path | None = None) -> Serving:
-    """Return what one worker of a project's gateway serves.
+class Setup(Struct, frozen=True):
+    """What a worker is told by its supervisor. Workers do not read the brief: one that is half edited stops none."""
 
-    `place` numbers the worker; `control` is the socket of the processes that hold local models, or None where each
-    worker holds its own.
-    """
-    brief, vault, canary = project.brief, project.open_vault(), canary_of(project)
+    folder: str
+    """The project's."""
+    control: str
+    """Socket of the processes that hold local models; "" where each worker holds its own."""
+    project: str
+    task: str
+    gateway: Gateway
+
+
+def setup_of(project: "Project", control: Path) -> Setup:
+    """Return what the workers of a project are told."""
+    brief = project.brief
+    return Setup(str(project.folder), str(control), brief.project.name, brief.project.task, brief.gateway)
+
+
+def serving_of(setup: Setup, place: int = 0) -> Serving:
+    """Return what one worker serves; `place` numbers it."""
+    folder, settings = Path(setup.folder), setup.gateway
+    state = folder / STATE_FOLDER
+    vault = Vault(vault_url(folder), cache=state / "cache")
+    canary = canary_of(state, settings)
+    control = Path(setup.control) if setup.control else None
     return Serving(
-        project=brief.project.name,
-        task=plugins.get("tasks", brief.project.task),
-        ledger=attach_ledger(project.ledger_url),  # the database may be away: what a worker needs is remembered
+        project=setup.project,
+        task=plugins.get("tasks", setup.task),
+        ledger=attach_ledger(ledger_url(folder)),  # the database may be away: what a worker needs is remembered
         vault=vault,
-        events=project.state / EVENTS,
+        events=state / EVENTS,
         writer=f"worker-{place}",
         ship=False,
-        load=_loader(vault, control, brief.gateway.hosting.separate, canary),
-        settings=brief.gateway,
-        limits=project.state / LIMITS,
+        load=_loader(vault, control, settings.hosting.separate, canary),
+        settings=settings,
+        limits=state / LIMITS,
         canary=canary,
     )
 
 
-def canary_of(project: Project) -> str:
+def canary_of(state: Path, settings: Gateway) -> str:
     """Return the word that goes into system prompts, or "" where the brief wants none. Raises StoreError."""
-    return canary_word(project.state) if project.brief.gateway.protection.canary else ""
+    return canary_word(state) if settings.protection.canary else ""
 
 
 def _loader(vault: Vault, control: Path | None, separate: tuple[str, ...], canary: str) -> Callable[[Id], Model]:

@@ -2,11 +2,11 @@
 
 A client has so long for a request's head, and as long again for each silence in its body; bodies that drip in are
 held to a rate. One timer a connection watches all of that, so that a request costs none. Heads are bounded. What cannot
-be read is refused in OpenAI's format, and never in the middle of another answer. Knows nothing of paths or endpoints.
+be read is refused in OpenAI's format, after the answers to what came before it. However bytes are cut into pieces, they
+are the same requests: nothing here looks at bytes that the parser has not read. Knows nothing of paths or endpoints.
 """
 
 import asyncio
-import re
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -21,14 +21,20 @@ from lifeloop.core.gateway_brief import Load
 from lifeloop.gateway.client import LEFT, TOOK_NOTHING, WHEN_GONE
 from lifeloop.gateway.cycle import Cycle, head_of
 from lifeloop.gateway.errors import RequestError, error_body
+from lifeloop.gateway.heads import (
+    MAX_HEAD,
+    MAX_HEADERS,
+    check_coding,
+    check_size,
+    refusal_of,
+    split,
+    too_large,
+    without_offer,
+)
 
 IDLE_SECONDS = 75.0
 """How long a connection may rest between two requests; longer than clients and proxies keep theirs, so that they are
 the ones to close."""
-MAX_HEAD = 64 * 1024
-"""Bytes of a head that comes in several pieces; one piece is no larger than the read buffer."""
-MAX_HEADERS = 256
-"""Headers of a request."""
 MIN_BODY_RATE = 500.0
 """Bytes a second that a body must come by, on the whole."""
 STALL_SECONDS = 30.0
@@ -40,7 +46,6 @@ LINGER_SECONDS = 30.0
 CLOSING_SECONDS = 2.0
 """The same where the connection itself is to end."""
 
-_OFFER = re.compile(rb"(?im)^upgrade[ \t]*:[^\r\n]*\r\n")
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 _NOWHERE: Any = deque(maxlen=0)
 """Where trailers go: what comes after a body is no header of the request."""
@@ -64,7 +69,11 @@ class Protocol(HttpToolsProtocol):
         self._asked = False  # whether a first request has begun
         self._in_head = True
         self._broken = False  # whether what comes is no longer read
-        self._n_head = self._n_body = 0  # bytes of what is being read
+        self._refusal: RequestError | None = None  # what follows the answers to what came before it
+        self._offers = False  # whether the request that is being read offers to go on in another protocol
+        self._chunked = False  # whether its body comes in chunks
+        self._n_piece = self._n_head = self._n_body = 0  # bytes of what is being read
+        self._n_first = 0  # of the piece in which a head began, with what came before it
         self._began = self._heard = self._rested = self.loop.time()
         self._looked = (self._began, 0)  # when the body was last looked at, and how much of it there was
         self._watch = self.loop.call_at(self._began + self.seconds, self._look)
@@ -107,19 +116,41 @@ class Protocol(HttpToolsProtocol):
         if self._broken:
             return
         self._heard = self.loop.time()
-        if b"pgrade" in data and (self.cycle is None or not self.cycle.more_body):
-            data = _without_offer(data)
+        self._n_piece = len(data)
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            return  # nothing else is spoken here: the request is answered as it stands
-        except httptools.HttpParserError:
-            self._refuse(RequestError(400, "This is no HTTP request.", code="invalid_http"))
+        except httptools.HttpParserUpgrade as offer:
+            self._read_on(memoryview(data), offer)
+        except httptools.HttpParserError as error:
+            self._refuse(refusal_of(error))
             return
         if self._in_head:
-            self._n_head += len(data)
-            if self._n_head > MAX_HEAD:
-                self._refuse(_too_large())
+            self._n_head += self._n_piece
+            if self._n_head - self._n_first > MAX_HEAD:
+                self._refuse(too_large())
+
+    def _read_on(self, data: memoryview, offer: httptools.HttpParserUpgrade) -> None:
+        """Read a request, and what follows it, that offers to go on in another protocol, as Java's client does.
+
+        Nothing else is spoken here, so it is answered as it stands; but the parser takes such a request to end with its
+        head. It is given the head once more, without the offer and with whatever says how long the body is.
+        """
+        try:
+            while not self._broken:
+                data = data[offer.args[0] :]
+                before, self._offers = self.parser, False
+                head = without_offer(before.get_method(), self.url, before.get_http_version(), self.headers)
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+                try:
+                    self.parser.feed_data(head)
+                    if data:
+                        self.parser.feed_data(data)
+                    return
+                except httptools.HttpParserUpgrade as another:
+                    offer = another
+        except httptools.HttpParserError as error:
+            self._refuse(refusal_of(error))
 
     # below: what the parser finds
 
@@ -130,13 +161,33 @@ class Protocol(HttpToolsProtocol):
         self.headers = []
         self._asked = self._in_head = True
         self._began = self._heard
-        self._n_head = 0
+        self._chunked = False
+        self._n_head, self._n_first = 0, self._n_piece
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; refuse a body that is coded in a way that is not undone here, or might be read in two ways."""
+        name = name.lower()
+        if name == b"expect":
+            self.expect_100_continue = value.lower() == b"100-continue"
+        elif name == b"transfer-encoding" and self._in_head:
+            check_coding(value, again=self._chunked)
+            self._chunked = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Hand the request to the application, or keep it until those before it are answered."""
         parser = self.parser
         version = parser.get_http_version()
-        raw_path, query = _split(self.url)
+        if self._n_head + self._n_piece > MAX_HEAD or len(self.headers) > MAX_HEADERS:
+            check_size(self.url, self.headers)
+        if self._chunked and version == "1.0":
+            raise RequestError(400, "HTTP/1.0 knows no chunks.", code="invalid_http")
+        if parser.should_upgrade():
+            if parser.get_method() == b"CONNECT":
+                raise RequestError(400, "This is no proxy.", code="invalid_http")
+            self._offers = True
+            return
+        raw_path, query = split(self.url)
         path = raw_path.decode("ascii")  # anything else fails the parser: a 400
         headers = self.headers
         scope: Any = {
@@ -159,7 +210,7 @@ class Protocol(HttpToolsProtocol):
         self._in_head = False
         self._n_body = 0
         self._looked = (self._heard, 0)
-        app: Any = self.app if len(headers) <= MAX_HEADERS else _refuse_head
+        app: Any = self.app
         before = self.cycle
         self.cycle = Cycle(self, version != "1.0" and parser.should_keep_alive())
         if before is None or before.response_complete:
@@ -184,6 +235,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a request."""
+        if self._offers:
+            return
         self.cycle.more_body = False
         self.cycle.message_event.set()
 
@@ -200,6 +253,8 @@ class Protocol(HttpToolsProtocol):
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
+        elif self._refusal is not None:
+            self._say(self._refusal)
 
     def _look(self) -> None:
         """End the connection if its client has had its time; else look again."""
@@ -232,19 +287,28 @@ class Protocol(HttpToolsProtocol):
         return now + self.seconds if steady else now, "The body did not come in time."
 
     def _refuse(self, error: RequestError) -> None:
-        """Refuse what cannot be read, after the answer that is under way if there is one, and end the connection."""
+        """Refuse what cannot be read, after the answers to what came before it, and end the connection."""
         self._broken = True
         self._watch.cancel()
         cycle = self.cycle
-        if self.pipeline or self.transport.is_closing():
-            self.transport.close()
+        if self.transport.is_closing():
             return
-        if cycle is not None and not cycle.response_complete:
-            if cycle.response_started or not cycle.more_body:
-                cycle.keep_alive = False
-                return
+        if cycle is None or cycle.response_complete:
+            self._say(error)
+        elif not cycle.more_body:  # it came whole before
+            self._refusal = error
+        elif self.pipeline:  # it is this one's body that cannot be read, and its turn has not come
+            self.pipeline.popleft()
+            self._refusal = error
+        elif cycle.response_started:
+            cycle.keep_alive = False
+        else:
             cycle.disconnected = True
             cycle.message_event.set()
+            self._say(error)
+
+    def _say(self, error: RequestError) -> None:
+        """Send an error as the last of this connection."""
         body = error_body(error)
         lines = [STATUS_LINE.get(error.status, b""), *(b"%b: %b\r\n" % pair for pair in head_of(body))]
         self.transport.write(b"".join([*lines, b"connection: close\r\n\r\n", body]))
@@ -259,31 +323,3 @@ def protocol_of(load: Load) -> type[Protocol]:
         seconds = load.header_seconds
 
     return Limited
-
-
-def _without_offer(data: bytes) -> bytes:
-    """Return a head without its offer to speak another protocol (as Java's client makes), which the server ignores.
-
-    The parser would ignore the body instead.
-    """
-    head, gap, body = data.partition(b"\r\n\r\n")
-    return _OFFER.sub(b"", head + gap) + body
-
-
-async def _refuse_head(scope: Any, receive: Any, send: Any) -> None:
-    body = error_body(_too_large())
-    await send({"type": "http.response.start", "status": 431, "headers": head_of(body)})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _too_large() -> RequestError:
-    return RequestError(431, "The head of the request is too large.", code="head_too_large")
-
-
-def _split(url: bytes) -> tuple[bytes, bytes]:
-    """Return the path and the query of a request's target."""
-    if url.startswith(b"/"):
-        path, _, query = url.partition(b"?")
-        return path, query
-    parsed = httptools.parse_url(url)  # a whole URL, as proxies are asked; raises where it is none
-    return parsed.path or b"/", parsed.query or b""

@@ -11,12 +11,11 @@ import msgspec
 
 from lifeloop.core.data_brief import PersonalData
 from lifeloop.core.events import Event, Feedback
+from lifeloop.filters.protection import masked_kinds
 from lifeloop.guards.personal.kinds import FINDERS, find_personal
-from lifeloop.guards.personal.masking import Masking, check_kinds, masked_text
-from lifeloop.guards.personal.tokens import KINDS
+from lifeloop.guards.personal.masking import Masking, masked_text
 from lifeloop.guards.rewriting import Edit, edited, moved_entities, rewritten
 
-ALL = "all"
 REGIONS = PersonalData().regions
 LEAST_KNOWN = 4
 """Characters of a masked value that is looked for by itself: a shorter one stands in other words."""
@@ -27,13 +26,11 @@ def redactor(kinds: Sequence[str], regions: Sequence[str] = REGIONS, task: str =
     """Return what masks events, or None where nothing is to be masked.
 
     `kinds` are those of data.refine.personal_data, or "all"; of a label (`task` "classify") nothing is masked, and
-    entities ("extract") keep their places. Raises BriefError where a kind or a region is unknown, DataError where what
-    a kind needs is not installed.
+    entities ("extract") keep their places. The brief's kinds and regions were checked when the project was opened.
     """
     if not kinds:
         return None
-    wanted = KINDS if ALL in kinds else tuple(kinds)
-    check_kinds(PersonalData(kinds=wanted, regions=tuple(regions)))
+    wanted = masked_kinds(kinds)
     find_personal("I am Ann Lee, call +44 20 7946 0958", wanted, regions)  # what a kind lacks is missed now, not later
     return Redactor(wanted, regions, task)
 

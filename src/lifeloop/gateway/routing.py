@@ -43,6 +43,10 @@ class Arriving(Struct, frozen=True, omit_defaults=True):
     """While it is not, the release in production answers everybody."""
 
 
+NOTHING = "nothing is in production"
+"""What is waited for where the ledger has no release at all."""
+
+
 class Readiness(Struct, frozen=True, omit_defaults=True):
     """What /readyz says."""
 
@@ -168,7 +172,9 @@ class Router:
             loaded = set(self._lives)
         live = split.production
         if live is None:
-            return Readiness(ready=False, problem=problem, waiting="no release is loaded yet", ledger_away=away)
+            nothing = traffic is not None and traffic.production is None
+            waiting = NOTHING if nothing else "no release is loaded yet"
+            return Readiness(ready=False, problem=problem, waiting=waiting, ledger_away=away)
         rollout = traffic.rollout if traffic is not None else None
         previous = traffic.previous if traffic is not None else None
         arriving = None

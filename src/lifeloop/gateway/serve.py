@@ -5,7 +5,7 @@ import gc
 import logging
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -14,6 +14,7 @@ import uvicorn
 from lifeloop.core.errors import GatewayError
 from lifeloop.gateway.app import App, create_app
 from lifeloop.gateway.protocol import protocol_of
+from lifeloop.gateway.routing import NOTHING
 from lifeloop.gateway.serving import Serving
 
 log = logging.getLogger(__name__)
@@ -52,8 +53,9 @@ def make_server(serving: Serving, *, drain_seconds: float = DRAIN_SECONDS, wait_
     that says on /readyz what it waits for is of more use.
     """
     app = create_app(serving)
+    joining = _Joining(app) if wait_for_models else None
     config = uvicorn.Config(
-        _waiting(app) if wait_for_models else app,
+        joining or app,
         loop="uvloop",
         http=protocol_of(serving.settings.load),
         proxy_headers=False,
@@ -64,7 +66,10 @@ def make_server(serving: Serving, *, drain_seconds: float = DRAIN_SECONDS, wait_
         server_header=False,
         timeout_graceful_shutdown=max(1, round(drain_seconds)),
     )
-    return Server(config, app)
+    server = Server(config, app)
+    if joining is not None:
+        joining.told_to_stop = lambda: server.should_exit
+    return server
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -144,23 +149,27 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _waiting(app: App) -> Callable[[Any, Any, Any], Awaitable[None]]:
-    """Return the application with a start that ends only when its release is loaded, or cannot be."""
+class _Joining:
+    """The application with a start that ends only when its release is loaded, or cannot be."""
 
-    async def waiting(scope: Any, receive: Any, send: Any) -> None:
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self.told_to_stop: Callable[[], bool] = lambda: False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Start late; answer as the application does."""
+
         async def send_when_loaded(message: Any) -> None:
             if message["type"] == "lifespan.startup.complete":
-                await _until_loaded(app)
+                await self._until_loaded()
             await send(message)
 
-        await app(scope, receive, send_when_loaded if scope["type"] == "lifespan" else send)
+        await self._app(scope, receive, send_when_loaded if scope["type"] == "lifespan" else send)
 
-    return waiting
-
-
-async def _until_loaded(app: App) -> None:
-    end = time.monotonic() + LOADING_SECONDS
-    while time.monotonic() < end:
-        if app.loaded or app.parts.router.readiness().problem:
-            return
-        await asyncio.sleep(0.02)
+    async def _until_loaded(self) -> None:
+        end = time.monotonic() + LOADING_SECONDS
+        while time.monotonic() < end and not self.told_to_stop():
+            readiness = self._app.parts.router.readiness()
+            if self._app.loaded or readiness.problem or readiness.waiting == NOTHING:
+                return
+            await asyncio.sleep(0.02)

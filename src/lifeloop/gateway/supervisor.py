@@ -13,11 +13,13 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
 
-from lifeloop.core.errors import GatewayError
+from msgspec import Struct
+
+from lifeloop.core.errors import GatewayError, LifeloopError
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,14 @@ KILL_AFTER = 10.0
 """Seconds beyond the drain after which a worker that does not end is killed."""
 
 
+class Command(Struct, frozen=True):
+    """How a worker is started, and how long it may take to end."""
+
+    words: tuple[str, ...]
+    """The program and its arguments; the worker's place comes behind them."""
+    drain_seconds: float = 30.0
+
+
 @dataclass
 class _Worker:
     process: subprocess.Popen[bytes]
@@ -55,15 +65,17 @@ class _Worker:
 
 
 class Supervisor:
-    """Runs `n_workers` of a command until it is told to stop."""
+    """Runs `n_workers` of a command until it is told to stop.
 
-    def __init__(
-        self, listener: socket.socket, command: Sequence[str], n_workers: int, *, drain_seconds: float = 30.0
-    ) -> None:
+    The command is asked for at the start and at each SIGHUP; a worker that died is started as the others were. Where it
+    raises a LifeloopError at a SIGHUP, that is logged and the workers go on.
+    """
+
+    def __init__(self, listener: socket.socket, command: Callable[[], Command], n_workers: int) -> None:
         self._listener = listener
-        self._command = list(command)
+        self._ask_command = command
+        self._command = command()
         self._n_workers = n_workers
-        self._drain = drain_seconds
         self._workers: list[_Worker] = []
         self._due: dict[int, float] = {}  # place to when a worker is to be started there
         self._pause = [FIRST_PAUSE] * n_workers
@@ -71,14 +83,16 @@ class Supervisor:
         self._signals: list[int] = []
         self._stopping = False
         self._served = self._loaded = False  # whether any worker ever took requests, or could answer them
-        self._patient_until = float("inf")
+        self._patience, self._patient_until = LOADING_SECONDS, float("inf")
+        self._n_ended = 0
 
-    def run(self, announce: Callable[[bool], None] | None = None) -> None:
+    def run(self, announce: Callable[[bool], None] | None = None, *, patience_seconds: float = LOADING_SECONDS) -> None:
         """Run until SIGTERM or SIGINT; SIGHUP replaces the workers. Must be called in the main thread.
 
-        `announce` is called once a worker can answer (True), or takes requests and has not loaded its models for a
-        while (False). Raises GatewayError where all workers die before one ever took requests.
+        `announce` is called once a worker can answer (True), or takes requests and has not loaded its models for
+        `patience_seconds` (False). Raises GatewayError where all workers die before one ever took requests.
         """
+        self._patience = patience_seconds
         with self._hearing_signals():
             try:
                 for place in range(self._n_workers):
@@ -88,7 +102,7 @@ class Supervisor:
                     if announce is not None and (self._loaded or time.monotonic() > self._patient_until):
                         announce(self._loaded)
                         announce = None
-                    if not (self._served or self._stopping or self._workers):
+                    if not (self._served or self._stopping or self._workers) and self._n_ended:
                         raise GatewayError(
                             "the gateway's workers end before they take requests",
                             where="lifeloop serve",
@@ -141,11 +155,16 @@ class Supervisor:
             environment[WAIT] = "1"
         try:
             process = subprocess.Popen(
-                [*self._command, str(place)],
+                [*self._command.words, str(place)],
                 env=environment,
                 pass_fds=(self._listener.fileno(), theirs),
                 start_new_session=True,  # a terminal's Ctrl-C is ours to answer
             )
+        except OSError as error:  # no memory or no more processes for now: the others go on
+            log.error("no worker can be started, trying again in %g s: %s", LONGEST_PAUSE, error.strerror)
+            os.close(ours)
+            self._due[place] = time.monotonic() + LONGEST_PAUSE
+            return
         finally:
             os.close(theirs)
         now = time.monotonic()
@@ -166,7 +185,7 @@ class Supervisor:
         if SERVING in said and not worker.serving:
             worker.serving = True
             if not self._served:
-                self._served, self._patient_until = True, time.monotonic() + LOADING_SECONDS
+                self._served, self._patient_until = True, time.monotonic() + self._patience
             self._retire_others(worker)
 
     def _retire_others(self, new: _Worker) -> None:
@@ -177,7 +196,7 @@ class Supervisor:
 
     def _dismiss(self, worker: _Worker) -> None:
         worker.leaving = True
-        worker.killed_at = time.monotonic() + self._drain + KILL_AFTER
+        worker.killed_at = time.monotonic() + self._command.drain_seconds + KILL_AFTER
         with contextlib.suppress(ProcessLookupError):
             worker.process.terminate()
 
@@ -185,7 +204,8 @@ class Supervisor:
         self._unhear(worker)
         os.close(worker.pipe)
         self._workers.remove(worker)
-        replaced = any(other.place == worker.place for other in self._workers)
+        self._n_ended += 1
+        replaced = any(other.place == worker.place and not other.leaving for other in self._workers)
         if worker.leaving or self._stopping or replaced:
             return
         place = worker.place
@@ -230,9 +250,7 @@ class Supervisor:
     def _heed(self, number: int) -> None:
         if number == signal.SIGHUP:
             if not self._stopping:
-                log.warning("replacing the workers one by one")
-                for place in {worker.place for worker in self._workers if not worker.leaving}:
-                    self._start(place)
+                self._replace_all()
             return
         again = self._stopping
         self._stopping = True
@@ -244,6 +262,16 @@ class Supervisor:
                 worker.killed_at = time.monotonic() + KILL_AFTER
             elif not worker.leaving:
                 self._dismiss(worker)
+
+    def _replace_all(self) -> None:
+        try:
+            self._command = self._ask_command()
+        except LifeloopError as error:
+            log.error("SIGHUP changes nothing, the workers go on as they are: %s", error)
+            return
+        log.warning("SIGHUP: new workers take over")
+        for place in {worker.place for worker in self._workers if not worker.leaving}:
+            self._start(place)
 
     def _kill_all(self) -> None:
         for worker in self._workers:

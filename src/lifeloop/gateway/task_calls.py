@@ -4,10 +4,11 @@ from typing import Any
 
 import msgspec
 
+from lifeloop.core.assignment import event_of
 from lifeloop.gateway.answering import Asked, Outcome, in_public
 from lifeloop.gateway.conversations import conversation
 from lifeloop.gateway.errors import RequestError
-from lifeloop.gateway.http import Call, Headers, Reply, answer_headers, event_of
+from lifeloop.gateway.http import Call, Headers, Reply, answer_headers
 from lifeloop.gateway.options import FREE_TASKS, accepted
 from lifeloop.gateway.routing import Live
 from lifeloop.gateway.serving import Parts, ask_messages, ask_text, serve_many, serve_one, unanswered
@@ -51,7 +52,7 @@ async def _answer_many(call: Call, texts: list[str], columns: list[dict[str, str
     """Answer each text as an event of its own; those that nobody answered stand in the list with their error."""
     parts = call.parts
     asked = [
-        ask_text(parts, event_of(call, place), _not_blank(text, f"texts[{place}]"), known, **sender)
+        ask_text(parts, event_of(call.id, place), _not_blank(text, f"texts[{place}]"), known, **sender)
         for place, (text, known) in enumerate(zip(texts, columns, strict=True))
     ]
     live, outcomes = await serve_many(parts, asked)

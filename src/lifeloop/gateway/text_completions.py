@@ -2,11 +2,12 @@
 
 import msgspec
 
+from lifeloop.core.assignment import event_of
 from lifeloop.core.candidates import Choices
 from lifeloop.gateway.answering import Asked, Outcome
 from lifeloop.gateway.completions import DONE, TEXT, check_model, finish_reason, usage_of
 from lifeloop.gateway.errors import RequestError
-from lifeloop.gateway.http import Call, Reply, answer_headers, event_of
+from lifeloop.gateway.http import Call, Reply, answer_headers
 from lifeloop.gateway.options import accepted, options_of
 from lifeloop.gateway.serving import ask_text, serve_many, unanswered
 from lifeloop.gateway.streaming import Frame, StreamedAnswer
@@ -37,7 +38,7 @@ async def complete(call: Call) -> Reply | StreamedAnswer:
     asked = [
         ask_text(
             parts,
-            event_of(call, place),
+            event_of(call.id, place),
             prompt,
             max_tokens=body.max_tokens or 0,
             options=options,

@@ -10,11 +10,10 @@ import os
 import signal
 import socket
 import sys
-from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 
+from lifeloop.gateway.project_serving import Setup, serving_of
 from lifeloop.gateway.serve import make_server
 from lifeloop.gateway.serving import Serving
 from lifeloop.gateway.supervisor import ALIVE, LISTENER, LOADED, PIPE, SERVING, WAIT
@@ -22,24 +21,10 @@ from lifeloop.gateway.supervisor import ALIVE, LISTENER, LOADED, PIPE, SERVING, 
 PR_SET_PDEATHSIG = 1
 
 
-class Setup(Struct, frozen=True):
-    """What a worker is told by its supervisor."""
-
-    folder: str
-    """The project's."""
-    control: str
-    """Socket of the processes that hold local models; "" where each worker holds its own."""
-
-
 def main() -> None:
     """Serve a project until told to stop."""
-    from lifeloop.gateway.project_serving import serving_of
-    from lifeloop.project import open_project
-
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    setup, place = msgspec.json.decode(sys.argv[1], type=Setup), int(sys.argv[2])
-    project = open_project(Path(setup.folder))
-    serving = serving_of(project, place=place, control=Path(setup.control) if setup.control else None)
+    serving = serving_of(msgspec.json.decode(sys.argv[1], type=Setup), int(sys.argv[2]))
     try:
         run_worker(serving)
     finally:
@@ -51,7 +36,8 @@ def run_worker(serving: Serving) -> None:
     _die_with_the_supervisor()
     pipe = int(os.environ[PIPE])
     os.set_blocking(pipe, False)
-    server = make_server(serving, wait_for_models=bool(os.environ.get(WAIT)))
+    drain_seconds = serving.settings.load.drain_seconds
+    server = make_server(serving, drain_seconds=drain_seconds, wait_for_models=bool(os.environ.get(WAIT)))
     server.announce = lambda: _tell(pipe, SERVING)
     server.on_loaded = lambda: _tell(pipe, LOADED)
     server.alive = lambda: _tell(pipe, ALIVE)

@@ -181,15 +181,20 @@ class Ledger:
             raise explain(error, self.name) from error
         return True
 
-    def numbers_before(self, at: float) -> tuple[int, int]:
-        """Return the sequence numbers of events and of feedback after which those of a time and later are found."""
+    def feedback_before(self, at: float) -> int:
+        """Return the sequence number after which the feedback of a time and later is found."""
         with self._transaction() as connection:
-            return traffic.before(connection, at)
+            return traffic.feedback_before(connection, at)
 
-    def served_by(self, sides: tuple[Id, Id], *, since: float, after: int, limit: int) -> list[ServedRow]:
-        """Return what two releases served since a time, in the order it came here, after a sequence number."""
+    def recorded_until(self) -> float:
+        """Return until when events are here, if all that write them come along: when the last one here ended, or 0."""
         with self._transaction() as connection:
-            return list(traffic.served(connection, sides, since, after, limit))
+            return traffic.recorded_until(connection)
+
+    def served_by(self, sides: tuple[Id, Id], *, after: Place, until: float, limit: int) -> list[ServedRow]:
+        """Return what two releases served that began after a place (time, sequence number) and until a time, in order."""
+        with self._transaction() as connection:
+            return list(traffic.served(connection, sides, after, until, limit))
 
     def judged_of(self, sides: tuple[Id, Id], *, since: float, after: int, limit: int) -> list[JudgedRow]:
         """Return feedback on what two releases served since a time, in the order it came, after a sequence number."""
@@ -201,10 +206,10 @@ class Ledger:
         with self._transaction() as connection:
             return traffic.count_served(connection, sides, since, until)
 
-    def shadows_of(self, release: Id, *, since: float, after: int, limit: int) -> list[ShadowRow]:
-        """Return what a release answered unseen since a time, beside what was shown, after a sequence number."""
+    def shadows_of(self, release: Id, *, after: Place, until: float, limit: int) -> list[ShadowRow]:
+        """Return what a release answered unseen after a place and until a time, beside what was shown, in order."""
         with self._transaction() as connection:
-            return list(traffic.shadowed(connection, release, since, after, limit))
+            return list(traffic.shadowed(connection, release, after, until, limit))
 
     # events and feedback
 
@@ -228,8 +233,9 @@ class Ledger:
         return found
 
     def latest_events(self, limit: int) -> list[Event]:
-        """Return the newest events, newest first."""
-        query = sa.select(schema.events).order_by(schema.events.c.sequence.desc()).limit(limit)
+        """Return the newest events that people were shown, newest first."""
+        shown = schema.events.c.shadow_of == ""
+        query = sa.select(schema.events).where(shown).order_by(schema.events.c.sequence.desc()).limit(limit)
         return [Event(**_without(row, "sequence")) for row in self._select(query)]
 
     def count_events(self) -> int:
@@ -291,10 +297,12 @@ class Ledger:
         with `after` < sequence <= `until`.
         """
         e = schema.events.c
-        query = sa.select(e.api_key, sa.func.sum(e.usd).label("usd")).group_by(e.api_key)
-        of_these = e.api_key.in_(sorted(keys))
-        query = query.where(of_these, e.at >= since, e.sequence > after, e.sequence <= until)
-        return {row["api_key"]: float(row["usd"]) for row in self._select(query)}
+        with self._transaction() as connection:
+            first = after or traffic.events_before(connection, since)
+            query = sa.select(e.api_key, sa.func.sum(e.usd)).group_by(e.api_key)
+            of_these = e.api_key.in_(sorted(keys))
+            query = query.where(of_these, e.at + 0.0 >= since, e.sequence > first, e.sequence <= until)
+            return {row[0]: float(row[1]) for row in connection.execute(query)}
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:

@@ -120,11 +120,15 @@ class ServedRow(NamedTuple):
 
     sequence: int
     at: float
+    event: str
     release: Id
     failed: bool
     """Its candidate gave no whole answer: another stood in, or nobody did."""
+    abandoned: bool
+    """The client left, or the gateway stopped, before its candidate was done, which had not failed until then."""
+    silent: bool
+    """There was no output until then."""
     seconds: float
-    usd: float
     user_key: str
 
 

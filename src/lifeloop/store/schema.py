@@ -113,7 +113,7 @@ rollouts = Table(
     Column("sequence", Integer, primary_key=True, autoincrement=False, comment="the highest is how things stand"),
     Column("release", String(64), nullable=False, comment="vault id of the release on its way to all traffic"),
     Column("control", String(64), nullable=False, comment="id of the release in production meanwhile"),
-    Column("strategy", String(16), nullable=False, comment="shadow, canary or ab"),
+    Column("strategy", String(16), nullable=False, comment="direct, shadow, canary or ab"),
     Column("phase", String(16), nullable=False, comment="running, promoted or rolled_back"),
     Column("step", Integer, nullable=False, comment="which of its steps, from 0"),
     Column("share", Float, nullable=False, comment="of the traffic that it gets"),
@@ -138,7 +138,7 @@ api_keys = Table(
     Column("expires", Float, nullable=False, comment="0 for never"),
     Column("scopes", Text, nullable=False, comment="JSON list: infer, feedback, admin"),
     Column("projects", Text, nullable=False, comment="JSON list; empty for this ledger's"),
-    Column("limits", Text, nullable=False, comment="JSON: requests, tokens and money a minute, day or month"),
+    Column("limits", Text, nullable=False, comment="JSON: requests and tokens a minute, money a day"),
     Column("by", String(255), nullable=False),
     Column("at", Float, nullable=False),
 )

@@ -22,6 +22,9 @@ class Taken(Exception):
 
 _E, _F = schema.events.c, schema.feedback.c
 
+Place = tuple[float, int]
+"""Of an event in the order in which they began: its time and its number."""
+
 
 def read_traffic(connection: sa.Connection) -> Traffic:
     """Return how things stand.
@@ -74,31 +77,55 @@ def claim(connection: sa.Connection, row: RolloutRow, release: ReleaseRow | None
             connection.execute(sa.insert(table).values(msgspec.structs.asdict(claimed)))
 
 
-def before(connection: sa.Connection, at: float) -> tuple[int, int]:
-    """Return the numbers of events and of feedback after which those of a time and later are found.
+def events_before(connection: sa.Connection, at: float) -> int:
+    """Return the number after which the events of a time and later are found.
 
-    Late ones are among them: an event has its number from when it came here, not from when it was served.
+    Late ones are among them: an event has its number from when it came here, not from when it was served. Costs as much
+    as there are events since then: the sum keeps databases from looking for the lowest number from the first on.
     """
-    found = []
-    for c in (_E, _F):
-        first = connection.execute(sa.select(sa.func.min(c.sequence)).where(c.at >= at)).scalar()
-        last = connection.execute(sa.select(sa.func.max(c.sequence))).scalar() if first is None else first - 1
-        found.append(int(last or 0))
-    return found[0], found[1]
+    first = connection.execute(sa.select(sa.func.min(_E.sequence + 0)).where(_E.at >= at)).scalar()
+    last = connection.execute(sa.select(sa.func.max(_E.sequence))).scalar() if first is None else first - 1
+    return int(last or 0)
+
+
+def feedback_before(connection: sa.Connection, at: float) -> int:
+    """Return the number after which the feedback of a time and later is found, late ones included."""
+    first = connection.execute(sa.select(sa.func.min(_F.sequence)).where(_F.at >= at)).scalar()
+    last = connection.execute(sa.select(sa.func.max(_F.sequence))).scalar() if first is None else first - 1
+    return int(last or 0)
+
+
+def recorded_until(connection: sa.Connection) -> float:
+    """Return when the event ended that came here last; 0 where there is none.
+
+    Events come in the order in which they ended, so what ended later may not be here yet.
+    """
+    query = sa.select(_E.at + _E.seconds).order_by(_E.sequence.desc()).limit(1)
+    return float(connection.execute(query).scalar() or 0.0)
 
 
 def served(
-    connection: sa.Connection, sides: tuple[Id, Id], since: float, after: int, limit: int
+    connection: sa.Connection, sides: tuple[Id, Id], after: Place, until: float, limit: int
 ) -> Iterator[ServedRow]:
-    """Yield what two releases served and showed to people since a time, in the order it came here."""
+    """Yield what two releases served and showed to people after a place and until a time, in the order it began."""
     query = (
-        sa.select(_E.sequence, _E.at, _E.release, _failed(_E.error), _E.seconds, _E.usd, _E.user_key)
-        .where(_E.sequence > after, _one_of(sides), _later(since), _E.shadow_of == "")
-        .order_by(_E.sequence)
+        sa.select(
+            _E.sequence,
+            _E.at,
+            _E.id,
+            _E.release,
+            _failed(_E.error),
+            _abandoned(_E.error),
+            sa.case((_E.output == "", 1), else_=0),
+            _E.seconds,
+            _E.user_key,
+        )
+        .where(*_between(after, until), _one_of(sides), _E.shadow_of == "")
+        .order_by(_E.at, _E.sequence)
         .limit(limit)
     )
     for row in connection.execute(query):
-        yield ServedRow(*_with_bool(row, 3))
+        yield ServedRow(*row[:4], bool(row[4]), bool(row[5]), bool(row[6]), *row[7:])
 
 
 def count_served(connection: sa.Connection, sides: tuple[Id, Id], since: float, until: float) -> tuple[int, int]:
@@ -127,8 +154,10 @@ def judged(
         yield JudgedRow(*row)
 
 
-def shadowed(connection: sa.Connection, release: Id, since: float, after: int, limit: int) -> Iterator[ShadowRow]:
-    """Yield what a release answered unseen since a time, each beside what was shown to the same request."""
+def shadowed(
+    connection: sa.Connection, release: Id, after: Place, until: float, limit: int
+) -> Iterator[ShadowRow]:
+    """Yield what a release answered unseen after a place and until a time, each beside what was shown instead."""
     shown = schema.events.alias("shown")
     s = shown.c
     query = (
@@ -146,16 +175,22 @@ def shadowed(connection: sa.Connection, release: Id, since: float, after: int, l
             s.user_key,
         )
         .join(shown, s.id == _E.shadow_of)
-        .where(_E.sequence > after, _E.shadow_of != "", _one_of((release,)), _later(since))
-        .order_by(_E.sequence)
+        .where(*_between(after, until), _E.shadow_of != "", _one_of((release,)))
+        .order_by(_E.at, _E.sequence)
         .limit(limit)
     )
     for row in connection.execute(query):
-        yield ShadowRow(*_with_bool(_with_bool(row, 4), 5))
+        yield ShadowRow(*row[:4], bool(row[4]), bool(row[5]), *row[6:])
+
+
+def _between(after: Place, until: float) -> tuple[sa.ColumnElement[bool], ...]:
+    """Return SQL for an event that began after a place and until a time."""
+    at, sequence = after
+    return _E.at >= at, _E.at <= until, sa.or_(_E.at > at, _E.sequence > sequence)
 
 
 def _one_of(releases: Sequence[Id]) -> sa.ColumnElement[bool]:
-    """Return SQL for an event of one of those releases; an expression, so that rows are read by number, not by index.
+    """Return SQL for an event of one of those releases; an expression, so that rows are not read by its index.
 
     By the index of releases all of a release's events would be read and sorted for the few that are new.
     """
@@ -168,9 +203,15 @@ def _later(since: float) -> sa.ColumnElement[bool]:
 
 
 def _failed(error: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
-    """Return SQL for whether the released candidate gave no whole answer, through no doing of the client."""
-    return sa.case((sa.or_(error == "", error.startswith(ABANDONED, autoescape=True)), 0), else_=1)
+    """Return SQL for whether the released candidate gave no whole answer, through no doing of the client.
+
+    What comes after the end in an event's error is what befell candidates before it.
+    """
+    left = error.startswith(ABANDONED, autoescape=True)
+    return sa.case((sa.or_(error == "", sa.and_(left, sa.not_(error.contains("; ")))), 0), else_=1)
 
 
-def _with_bool(row: Sequence[Any], place: int) -> tuple[Any, ...]:
-    return (*row[:place], bool(row[place]), *row[place + 1 :])
+def _abandoned(error: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
+    """Return SQL for whether an answer was given up before its candidate had failed or was done."""
+    left = error.startswith(ABANDONED, autoescape=True)
+    return sa.case((sa.and_(left, sa.not_(error.contains("; "))), 1), else_=0)

@@ -50,17 +50,19 @@ class Masking(Struct, frozen=True):
     """Without a key too, different values get different tokens."""
 
 
-def check_kinds(settings: PersonalData) -> None:
-    """Raise BriefError where the brief names a kind or a region that nothing is known of."""
+def check_kinds(settings: PersonalData, where: str = _WHERE, key: str = "kinds") -> None:
+    """Raise BriefError where the brief names a kind or a region that nothing is known of.
+
+    `where` is the table that names them, and `key` its key that names the kinds.
+    """
     unknown = sorted(set(settings.kinds) - set(KINDS))
     if unknown:
-        raise BriefError(
-            f"no such kind: {', '.join(unknown)}", where=f"{_WHERE}.kinds", fix=f"one of {', '.join(KINDS)}"
-        )
+        what = f"no such kind: {', '.join(unknown)}"
+        raise BriefError(what, where=f"{where}.{key}", fix=f"one of {', '.join(KINDS)}")
     unknown = sorted(set(settings.regions) - set(phonenumbers.SUPPORTED_REGIONS) - set(NATIONAL_IDS))
     if unknown:
         fix = "two capital letters as in ISO 3166: US, GB, DE"
-        raise BriefError(f"no such region: {', '.join(unknown)}", where=f"{_WHERE}.regions", fix=fix)
+        raise BriefError(f"no such region: {', '.join(unknown)}", where=f"{where}.regions", fix=fix)
 
 
 def mask_personal(table: pl.DataFrame, settings: PersonalData, task: str, key: bytes | None) -> Masked:
