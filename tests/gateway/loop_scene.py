@@ -11,6 +11,7 @@ from lifeloop.gateway.admission import Admission
 from lifeloop.gateway.answering import Asked, Withheld
 from lifeloop.gateway.client import LEFT, TOOK_NOTHING, WHEN_GONE
 from lifeloop.gateway.continuity import Continuity
+from lifeloop.gateway.deltas import merged
 from lifeloop.gateway.serving import Parts, Serving
 from lifeloop.gateway.streaming import StreamedAnswer
 from lifeloop.gateway.worker import Worker
@@ -150,8 +151,14 @@ class Filters:
     def check_input(self, asked):
         pass
 
-    def check_output(self, candidate, output):
-        return "it holds the word" if self.word and self.word in output else ""
+    def check_output(self, candidate, output, choices="", finish=""):
+        return "it holds the word" if self.word and self.word in output + choices else ""
+
+    def check_held(self, candidate, before, held, finish=""):
+        texts = "".join(each for each in held if isinstance(each, str))
+        return self.check_output(
+            candidate, before + texts, merged(each.raw for each in held if isinstance(each, Choices))
+        )
 
     def stream(self, candidate):
         return _Screen(self.word) if self.word else None

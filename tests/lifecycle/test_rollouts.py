@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lifeloop.core.assignment import key_of, side
-from lifeloop.core.events import Event, Feedback
+from lifeloop.core.assignment import event_of, key_of, side
+from lifeloop.core.events import ABANDONED, Event, Feedback
 from lifeloop.core.evidence import Release
 from lifeloop.core.rollout_brief import Rollout
-from lifeloop.lifecycle.rollouts import Steward, advance
+from lifeloop.lifecycle.rollouts import LOADING_SECONDS, Steward, advance
 from lifeloop.store.ledger import Ledger, open_ledger
 from lifeloop.store.rows import RolloutRow
 from lifeloop.store.vault import Vault
@@ -58,6 +58,12 @@ class Scene:
             if rated and self.chance.random() < rated:
                 feedback.append(Feedback(f"f{self.n}", event.id, self.now, rating=-1.0 if bad else 1.0))
         self.ledger.add_served(events, feedback)
+
+    def wait(self, seconds: float = 60.0) -> None:
+        """Let time go by until all answers are over; one to a user whom no rollout meets tells that the log is here."""
+        self.n, self.now = self.n + 1, self.now + seconds
+        last = Event(f"last{self.n}", self.now, "other", "c", "n", "in", "out", None, 0.0, 1, 1, 0.0)
+        self.ledger.add_served([last], [])
 
     def go_on(self, n: int, rates: tuple[float, float], at_once: int = 500, **rest) -> RolloutRow:
         """Serve and look until the rollout ends or n requests are through; return the last row."""
@@ -118,6 +124,7 @@ def test_of_a_user_one_answer_counts(scene):
     ]
     scene.ledger.add_served(events, [])
     scene.serve(2000, (0.01, 0.01))
+    scene.wait()
     row = scene.steward.look()
     assert row is not None and row.step == 1, "it goes on"
 
@@ -134,9 +141,9 @@ def test_dislike_alone_takes_it_back(scene):
 
 
 def test_traffic_that_is_not_split_as_meant_holds_it_and_says_so_once(scene):
-    scene.now += 10.0
+    scene.now += LOADING_SECONDS
     scene.served = [0, 0]
-    for _ in range(40):  # the challenger is loaded nowhere
+    for _ in range(40):  # the challenger is loaded nowhere, long after it should have been
         rows = [
             Event(f"x{scene.n + k}", scene.now, scene.old, "c", "n", "in", "out", None, 0.1, 1, 1, 0.0)
             for k in range(50)
@@ -174,6 +181,7 @@ def test_several_who_look_decide_once(scene):
 def test_who_has_just_come_decides_as_who_looked_all_the_time(scene):
     for _ in range(8):
         scene.serve(500, (0.01, 0.01), seconds=10.0)
+    scene.wait()
     assert advance(scene.ledger, scene.vault, lambda: scene.now).share == 0.1
 
 
@@ -187,6 +195,142 @@ def test_a_b_ends_when_one_is_shown_to_be_liked_better(tmp_path):
     with scene_of(tmp_path, "ab", share=0.5) as scene:
         row = scene.go_on(20_000, (0.1, 0.4), rated=0.5)
         assert row.phase == "promoted" and "better in dislike" in row.reason
+
+
+# what is on record late, or of another kind
+
+
+def requests_of(scene: Scene, n: int, answer, seconds: float = 1.0, user: str = "", part: str = "") -> list[Event]:
+    """Return n requests of some seconds; `answer` gives (seconds, error, output) for whether the challenger is met."""
+    rollout, events = scene.ledger.traffic().rollout, []
+    for k in range(n):
+        scene.n += 1
+        identifier = f"{scene.n:028x}0000"
+        key = key_of(scene.settings.assign, user, identifier)
+        met = rollout is not None and side(key, rollout.release, rollout.share) == "challenger"
+        took, error, output = answer(met)
+        at, release = scene.now + k * seconds / n, scene.new if met else scene.old
+        event = Event(identifier, at, release, "c", "n", "in", output, None, took, 1, 1, 0.0, error, "", user)
+        events.append(event)
+    scene.now += seconds
+    return events
+
+
+def test_a_challenger_that_hangs_is_not_promoted_on_its_fast_answers(tmp_path):
+    """Events come when answers are over: what hung was not on record when the rest had gone through all steps."""
+    with scene_of(tmp_path, settings=Rollout(), share=0.01) as scene:
+        under_way: list[Event] = []
+
+        def hangs(met: bool):
+            hung = met and scene.chance.random() < 0.3
+            return (10.0, "new timed out", "") if hung else (0.2, "", "out")
+
+        for _ in range(120):
+            under_way += requests_of(scene, 1000, hangs)
+            over = sorted((e for e in under_way if e.at + e.seconds <= scene.now), key=lambda e: e.at + e.seconds)
+            under_way = [e for e in under_way if e.at + e.seconds > scene.now]
+            scene.ledger.add_served(over, [])
+            row = scene.steward.look()
+            if row is not None and row.phase != "running":
+                break
+        assert row.phase == "rolled_back" and "failures" in row.reason
+        assert scene.ledger.current_release().id == scene.old
+
+
+def test_a_log_that_comes_late_is_waited_for(tmp_path):
+    """The ledger was away; of its log only the beginning is here, where the answers that were over first stand."""
+    with scene_of(tmp_path, settings=Rollout(), share=0.05) as scene:
+        scene.now += 10.0
+        events = requests_of(scene, 8000, lambda met: (9.0 if met else 0.1, "", "out"), seconds=60.0)
+        scene.now += 600.0
+        events.sort(key=lambda event: event.at + event.seconds)
+        here = [event for event in events if event.at + event.seconds < events[0].at + 25.0]
+        scene.ledger.add_served(here, [])
+        scene.steward.look()
+        assert scene.steward._watch.observed(0.0).answers == (0, 0)
+
+
+def test_a_good_one_is_promoted_within_minutes(scene):
+    began = scene.now
+    assert scene.go_on(60_000, (0.01, 0.01), at_once=1000).phase == "promoted"
+    assert scene.now - began < 600.0
+
+
+def ends_as(scene: Scene, answer, n: int = 300) -> RolloutRow:
+    for _ in range(n):
+        scene.ledger.add_served(requests_of(scene, 500, answer, seconds=10.0), [])
+        row = scene.steward.look()
+        if row is not None and row.phase != "running":
+            break
+    return scene.ledger.rollouts()[-1]
+
+
+def test_a_challenger_that_says_nothing_until_its_clients_leave_is_taken_back(scene):
+    """Abandoned streams counted as good answers, so one that never spoke was promoted."""
+    row = ends_as(scene, lambda met: (4.0, ABANDONED + "the connection ended", "") if met else (0.1, "", "out"))
+    assert row.phase == "rolled_back" and "failures 100.00%" in row.reason
+
+
+def test_clients_that_leave_in_the_middle_of_an_answer_say_nothing_of_either_side(scene):
+    def left_by_half(met: bool):
+        left = scene.chance.random() < 0.5
+        return (3.0, ABANDONED + "the connection ended", "some of it") if left else (0.1, "", "out")
+
+    row = ends_as(scene, left_by_half)
+    assert row.phase == "promoted" and "failures 0.00%" in row.reason
+
+
+@pytest.mark.parametrize(
+    ("strategy", "share", "seconds"), [("canary", 0.01, 60.0), ("canary", 0.01, 600.0), ("ab", 0.5, 8.0)]
+)
+def test_while_the_challenger_is_loaded_production_may_answer_for_it(tmp_path, strategy, share, seconds):
+    """The time that loading took was held against the split, and the rollout was held."""
+    with scene_of(tmp_path, strategy, msgspec.structs.replace(SETTINGS, steps=(0.01, 0.1, 0.5)), share) as scene:
+        scene.now += 3.0
+        rollout = scene.ledger.traffic().rollout
+        loading = requests_of(scene, int(100 * seconds), lambda met: (0.1, "", "out"), seconds)
+        assert any(event.release == scene.new for event in loading) and rollout is not None
+        scene.ledger.add_served([msgspec.structs.replace(event, release=scene.old) for event in loading], [])
+        for _ in range(60):
+            scene.serve(1000, (0.01, 0.01), seconds=10.0)
+            scene.steward.look()
+        rows = scene.ledger.rollouts()
+        assert not any(row.reason.startswith("held") for row in rows)
+        assert strategy == "ab" or rows[-1].phase == "promoted"
+
+
+def test_users_met_while_it_was_loaded_count_once_it_is(tmp_path):
+    with scene_of(tmp_path) as scene:
+        users = [f"user {n}" for n in range(3000)]
+        scene.now += 3.0
+        for loaded in (False, True):  # at first production answers them all
+            met = [requests_of(scene, 1, lambda met: (0.1, "", "out"), 0.01, user)[0] for user in users]
+            scene.ledger.add_served(met if loaded else [msgspec.structs.replace(e, release=scene.old) for e in met], [])
+        scene.wait()
+        row = scene.steward.look()
+        assert row is not None and row.step == 1 and "of 1" in row.reason
+
+
+def test_of_a_call_of_many_texts_one_counts(tmp_path):
+    """A call is assigned as a whole, and each of its hundred texts counted: equals were held for a wrong split."""
+    for assign in ("user", "request"):
+        folder = tmp_path / assign
+        folder.mkdir()
+        settings = msgspec.structs.replace(SETTINGS, steps=(0.1, 0.5), assign=assign)
+        with scene_of(folder, settings=settings, share=0.1) as scene:
+            for _ in range(60):
+                calls = requests_of(scene, 10, lambda met: (0.1, "", "out"), 10.0)
+                events = [msgspec.structs.replace(c, id=event_of(c.id, n)) for c in calls for n in range(30)]
+                scene.ledger.add_served(events, [Feedback(e.id, e.id, e.at, rating=-1.0) for e in events])
+                scene.steward.look()
+            assert not any(row.reason.startswith("held") for row in scene.ledger.rollouts())
+            scene.steward._watch = None
+            scene.steward.look()
+            watch = scene.steward._watch
+            if watch is not None:
+                seen = watch.observed(1.0)
+                assert 30 * sum(seen.units) == sum(seen.answers) > 0
+                assert sum(seen.figures[2].counts) >= sum(seen.units)
 
 
 # shadows
@@ -212,8 +356,10 @@ def test_a_shadow_reports_and_goes_on_to_a_canary(tmp_path):
     settings = msgspec.structs.replace(SETTINGS, shadows=100)
     with scene_of(tmp_path, "shadow", settings, 0.1) as scene:
         shadow(scene, 99)
+        scene.wait()
         assert scene.steward.look() is None
         shadow(scene, 1)
+        scene.wait()
         row = scene.steward.look()
         assert (row.strategy, row.phase, row.step, row.share) == ("canary", "running", 0, 0.05)
         assert "100 answers compared: 100.0% the same" in row.reason
@@ -224,6 +370,7 @@ def test_a_shadow_reports_and_goes_on_to_a_canary(tmp_path):
 def test_a_shadow_that_fails_is_taken_back_unseen(tmp_path):
     with scene_of(tmp_path, "shadow", SETTINGS, 0.1) as scene:
         shadow(scene, 60, fails=0.9)
+        scene.wait()
         row = scene.steward.look()
         assert row.phase == "rolled_back" and "shown to be worse: failures" in row.reason
 
@@ -232,7 +379,8 @@ def test_a_shadow_waits_for_a_person_where_the_brief_says_so(tmp_path):
     settings = msgspec.structs.replace(SETTINGS, shadows=50, after_shadow="wait")
     with scene_of(tmp_path, "shadow", settings, 0.1) as scene:
         shadow(scene, 60, says="something else")
+        scene.wait()
         row = scene.steward.look()
         assert (row.strategy, row.phase) == ("shadow", "running")
-        assert row.reason.startswith("waits for a person: 60 answers compared: 0.0% the same")
+        assert row.reason.startswith("waits for a person") and ": 60 answers compared: 0.0% the same" in row.reason
         assert scene.steward.look() is None, "said once"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from lifeloop.core.events import ABANDONED, Event, Feedback
+from lifeloop.core.events import ABANDONED, BROKEN_OFF, Event, Feedback
 from lifeloop.store.ledger import Ledger, open_ledger
 from lifeloop.store.rows import ReleaseRow, RolloutRow
 from lifeloop.store.standing import standing
@@ -117,16 +117,17 @@ def test_of_many_who_decide_at_once_exactly_one_is_heard(ledger_url, ledger):
     assert len(heard) == 1 and [row.id for row in ledger.releases()] == ["old", "new"]
 
 
-def test_what_both_sides_served_comes_in_the_order_it_came(ledger):
+def test_what_both_sides_served_comes_in_the_order_in_which_it_was_asked(ledger):
     sides = ("new", "old")
     ledger.add_served(
         [
             event("before", "old", at=5.0),
-            event("e1", "new", error="new failed", user_key="ann"),
-            event("e2", "old", error=ABANDONED + "left", seconds=2.0),
+            event("e1", "new", error="new failed", user_key="ann", at=22.0),
+            event("e2", "old", seconds=2.0),
             event("e3", "other"),
             event("e4", "new", shadow_of="e2"),
-            event("e5", "old"),
+            event("e5", "old", at=21.0),
+            event("later", "old", at=30.0),
         ],
         [
             Feedback("f1", "e1", 21.0, rating=-1.0),
@@ -134,31 +135,65 @@ def test_what_both_sides_served_comes_in_the_order_it_came(ledger):
             Feedback("f3", "e3", 23.0),
         ],
     )
-    after, feedback = ledger.numbers_before(10.0)
-    served = ledger.served_by(sides, since=10.0, after=after, limit=10)
-    assert [(row.release, row.failed, row.seconds, row.user_key) for row in served] == [
-        ("new", True, 0.5, "ann"),
-        ("old", False, 2.0, ""),
-        ("old", False, 0.5, ""),
+    start = (10.0, 0)
+    served = ledger.served_by(sides, after=start, until=25.0, limit=10)
+    assert [(row.event, row.release, row.failed, row.seconds, row.user_key) for row in served] == [
+        ("e2", "old", False, 2.0, ""),
+        ("e5", "old", False, 0.5, ""),
+        ("e1", "new", True, 0.5, "ann"),
     ]
-    assert ledger.served_by(sides, since=10.0, after=after, limit=1) == served[:1]
-    assert ledger.served_by(sides, since=10.0, after=served[0].sequence, limit=10) == served[1:]
-    judged = ledger.judged_of(sides, since=10.0, after=feedback, limit=10)
+    assert ledger.served_by(sides, after=start, until=25.0, limit=1) == served[:1]
+    assert ledger.served_by(sides, after=(served[0].at, served[0].sequence), until=25.0, limit=10) == served[1:]
+    assert ledger.recorded_until() == 30.5
+    judged = ledger.judged_of(sides, since=10.0, after=ledger.feedback_before(10.0), limit=10)
     assert [(row.event, row.release, row.rating, row.label, row.output) for row in judged] == [
         ("e1", "new", -1.0, None, "answered"),
         ("e5", "old", None, "right", "answered"),
     ]
-    (shadow,) = ledger.shadows_of("new", since=10.0, after=0, limit=10)
+    (shadow,) = ledger.shadows_of("new", after=start, until=25.0, limit=10)
     assert (shadow.shown_seconds, shadow.seconds, shadow.shown_failed) == (2.0, 0.5, False)
-    assert ledger.count_served(sides, 10.0, 30.0) == (1, 2)
+    assert ledger.shadows_of("new", after=start, until=15.0, limit=10) == []
+    assert ledger.count_served(sides, 10.0, 25.0) == (1, 2)
 
 
-def test_where_nothing_came_since_everything_later_is_found(ledger):
+def test_events_of_one_moment_are_read_once_each(ledger):
+    ledger.add_served([event(f"e{n}", "old") for n in range(7)], [])
+    place, found = (0.0, 0), []
+    while rows := ledger.served_by(("new", "old"), after=place, until=25.0, limit=2):
+        found += [row.event for row in rows]
+        place = (rows[-1].at, rows[-1].sequence)
+    assert found == [f"e{n}" for n in range(7)]
+
+
+@pytest.mark.parametrize(
+    ("error", "failed", "abandoned"),
+    [
+        ("", False, False),
+        ("new timed out", True, False),
+        (ABANDONED + "the connection ended", False, True),
+        (ABANDONED + "the connection ended; new failed: RuntimeError", True, False),
+        (ABANDONED + "the connection ended; hedged: new was silent for 2 s", True, False),
+        (BROKEN_OFF + "new timed out", True, False),
+    ],
+)
+def test_who_leaves_hides_no_failure_before(ledger, error, failed, abandoned):
+    """An abandoned stream whose candidate had failed was counted as a good answer."""
+    ledger.add_served([event("e1", "new", error=error)], [])
+    (row,) = ledger.served_by(("new", "old"), after=(0.0, 0), until=25.0, limit=9)
+    assert (row.failed, row.abandoned) == (failed, abandoned)
+
+
+def test_where_nothing_came_since_all_later_feedback_is_found(ledger):
     ledger.add_served([event("e1", "old", at=5.0)], [Feedback("f1", "e1", 6.0)])
-    after, feedback = ledger.numbers_before(10.0)
+    after = ledger.feedback_before(10.0)
     ledger.add_served([event("e2", "old")], [Feedback("f2", "e2", 21.0, rating=1.0)])
-    assert len(ledger.served_by(("new", "old"), since=10.0, after=after, limit=9)) == 1
-    assert len(ledger.judged_of(("new", "old"), since=10.0, after=feedback, limit=9)) == 1
+    assert len(ledger.judged_of(("new", "old"), since=10.0, after=after, limit=9)) == 1
+
+
+def test_what_nobody_saw_is_not_among_the_latest_events_nor_counted_as_served(ledger_url, ledger):
+    ledger.add_served([event("e1", "old"), event("e2", "new", shadow_of="e1"), event("e3", "old")], [])
+    assert [found.id for found in ledger.latest_events(9)] == ["e3", "e1"]
+    assert standing(ledger_url).n_events == 2
 
 
 def test_the_standing_tells_the_last_rollout(ledger_url, ledger):

@@ -57,11 +57,11 @@ def command(
             click.echo("no release yet: `lifeloop run` gives a verdict")
         return
     if finish:
-        row = taking_back.finish(project, by=by or user_name(), reason=reason, clock=time.time)
+        ended = taking_back.finish(project, by=by or user_name(), reason=reason, clock=time.time)
         if as_json:
-            render.as_json(row)
+            render.as_json(ended)
             return
-        click.echo(f"in production: release {short(row.release)}, by {row.by}: {row.reason}")
+        click.echo(f"in production: {ended.name} (release {short(ended.release)}), by {ended.by}: {ended.reason}")
         return
     found, begun = releasing.release_verdict(project, verdict=verdict, strategy=strategy or "", clock=time.time)
     if as_json:
@@ -79,9 +79,12 @@ def _release(told: Any) -> None:
         when = datetime.fromtimestamp(step.at, UTC).strftime("%Y-%m-%d %H:%M:%S")
         by = f" by {step.by}" if step.by else ""
         share = f" {step.share:.1%}" if step.what in STRATEGIES else ""
-        click.echo(f"  {when}  {step.what.replace('_', ' ')}{share}{by}: {step.reason}")
+        reason, *more = render.clauses(step.reason)
+        click.echo(f"  {when}  {step.what.replace('_', ' ')}{share}{by}: {reason}")
+        for clause in more:
+            click.echo(f"{'':23}{clause}")
     own, total = told.served
     if total:
         click.echo(f"  gave {own:,} of {total:,} answers while it was rolled out, {own / total:.1%}")
-    for line in told.figures:
-        click.echo(f"  now: {line}")
+    for place, line in enumerate(told.figures):
+        click.echo(f"  {'' if place else 'now:':4} {line}")

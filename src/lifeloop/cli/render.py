@@ -19,6 +19,11 @@ def as_json(value: Any) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
+def clauses(reason: str) -> list[str]:
+    """Return a reason of a rollout as its lines: the figures that it rests on one by one."""
+    return reason.split("; ")
+
+
 def _table(*columns: tuple[str, str]) -> Any:
     from rich import box
     from rich.table import Table
@@ -132,6 +137,8 @@ def verdict(result: Any) -> None:
         )
     elif result.begun:
         click.echo(begun_line(result.begun))
+    elif result.since:
+        click.secho(result.since, fg="yellow")
 
 
 def begun_line(begun: Any) -> str:

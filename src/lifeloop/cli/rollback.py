@@ -30,12 +30,12 @@ def command(folder: Path, reason: str, by: str, to: str, as_json: bool) -> None:
     from lifeloop.lifecycle.taking_back import rollback
     from lifeloop.project import open_project
 
-    row = rollback(open_project(folder), by=by or user_name(), reason=reason, to=to, clock=time.time)
+    ended = rollback(open_project(folder), by=by or user_name(), reason=reason, to=to, clock=time.time)
     if as_json:
-        render.as_json(row)
+        render.as_json(ended)
         return
-    click.echo(f"taken back: release {short(row.release)}, by {row.by}: {row.reason}")
-    click.echo(f"in production: release {short(row.control)}")
+    click.echo(f"taken back: {ended.name} (release {short(ended.release)}), by {ended.by}: {ended.reason}")
+    click.echo(f"in production: {ended.production_name} (release {short(ended.production)})")
 
 
 def user_name() -> str:

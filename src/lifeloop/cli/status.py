@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 
 import click
-import msgspec
 
 from lifeloop.auto import expand
+from lifeloop.cli import render
 from lifeloop.core.brief import parse_brief
 from lifeloop.core.content import short
 from lifeloop.place import BRIEF_FILE, ledger_url, read_brief_text
@@ -27,7 +27,7 @@ def command(folder: Path, as_json: bool) -> None:
     brief = expand(parse_brief(read_brief_text(folder), BRIEF_FILE))
     found = standing(ledger_url(folder))
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        render.as_json(found)
         return
     click.echo(f"{brief.project.name}: {brief.project.task}, {len(brief.candidates)} candidates")
     for line in _lines(found, brief.monitor.min_feedback, time.time()):
@@ -48,7 +48,8 @@ def _lines(found: Standing, enough: int, now: float) -> list[str]:
     else:
         lines.append("production  nothing: no verdict has promoted a candidate yet")
     if found.rollout:
-        lines.append(f"rollout     {_rollout(found.rollout, now)}")
+        first, *more = render.clauses(_rollout(found.rollout, now))
+        lines += [f"rollout     {first}", *(f"{'':12}{line}" for line in (*more, *_figures(found.rollout)))]
     if found.decided_cycle == found.cycle:
         lines.append(f"cycle {found.cycle}     {found.decision}: {found.reason}")
     else:
@@ -64,10 +65,21 @@ def _rollout(row: RolloutStanding, now: float) -> str:
     by = f" by {row.by}" if row.by else ""
     ago = _ago(now - row.at)
     if row.phase == "running":
-        what = "shadow of" if row.strategy == "shadow" else f"{row.strategy}, step {row.step + 1}:"
-        return f"{short(row.release)}, {what} {row.share:.1%} of the traffic, since {ago}: {row.reason}"
+        share = f"{row.share:.1%} of the traffic"
+        if row.strategy == "shadow":
+            share = f"{row.share:.1%} of the requests, unseen"
+        step = f", step {row.step}" if row.strategy == "canary" else ""
+        return f"{short(row.release)}, {row.strategy}{step}: {share}, since {ago}: {row.reason}"
     done = "taken back" if row.phase == "rolled_back" else "promoted"
     return f"{short(row.release)}, {row.strategy}, {done} {ago}{by}: {row.reason}"
+
+
+def _figures(row: RolloutStanding) -> list[str]:
+    """Return what the present step of a running rollout has come to, as far as that is known at once."""
+    if row.phase != "running":
+        return []
+    failed = f", {row.failed / row.answers:.1%} of them failed" if row.answers else ""
+    return [f"{row.answers:,} answers of its own in this step{failed}; `lifeloop release --list` has all figures"]
 
 
 def _ago(seconds: float) -> str:

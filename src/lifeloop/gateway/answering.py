@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import Struct
 
 from lifeloop.core.candidates import Answer, Request
@@ -21,6 +22,7 @@ from lifeloop.gateway.options import must_be_heeded
 from lifeloop.models.model import Unanswered
 
 if TYPE_CHECKING:  # it holds what calls us
+    from lifeloop.gateway.redaction import Redactor
     from lifeloop.gateway.serving import Parts
 
 MAX_ERROR = 2000
@@ -83,6 +85,8 @@ class Outcome(Struct, gc=False):
     """Time taken over all candidates asked; of a batch, this request's share."""
     ended: str = ""
     """Why a stream ended before the answer was whole; "" for a whole answer."""
+    left: tuple[Member, ...] = ()
+    """Who was still being asked when a stream ended or another overtook them: what they did until then is charged."""
     hedged: str = ""
     """Which candidate was overtaken by the one that answered, and how; "" where none was."""
 
@@ -102,6 +106,9 @@ async def answer_one(parts: "Parts", live: Live, request: Request, outcome: Outc
                 (said,) = await ask_in_threads(parts.continuity, health, member, (request,), live.seconds)
         except Unanswered as failure:
             fail(parts.continuity, outcome, member, failure)
+        except asyncio.CancelledError:
+            outcome.left = (member,)
+            raise
         else:
             if accept(parts, outcome, member, said):
                 return
@@ -189,7 +196,7 @@ def read(parts: "Parts", member: Member, said: Answer) -> Any:
             prediction = parts.serving.task.parse(said.output, member.labels)
         except ValueError as error:
             raise Unanswered("broke the task's contract", str(error), passing=False) from None
-    if withheld := parts.filters.check_output(member.id, said.output + said.choices):
+    if withheld := parts.filters.check_output(member.id, said.output, said.choices, said.finish):
         raise Unanswered(WITHHELD, withheld, passing=False)
     return prediction
 
@@ -206,14 +213,17 @@ def skip(outcome: Outcome, member: Member) -> None:
     outcome.failures = (*outcome.failures, Failed(member.name, CANNOT))
 
 
-def to_event(live: Live, asked: Asked, outcome: Outcome) -> Event:
-    """Return the event of a request that is over; where nobody answered, it names the released candidate."""
+def to_event(live: Live, asked: Asked, outcome: Outcome, redact: "Redactor | None" = None) -> Event:
+    """Return the event of a request that is over; where nobody answered, it names the released candidate.
+
+    What is personal is masked before the error is cut: half an address would be none to find.
+    """
     member = outcome.member or live.members[0]
     answer = outcome.answer
     error = ""
     if outcome.failures or outcome.ended or outcome.hedged:
-        error = "; ".join(filter(None, (outcome.ended, outcome.hedged, *map(str, outcome.failures))))[:MAX_ERROR]
-    return Event(
+        error = "; ".join(filter(None, (outcome.ended, outcome.hedged, *map(str, outcome.failures))))
+    event = Event(
         id=asked.event,
         at=asked.at,
         release=live.id,
@@ -230,6 +240,9 @@ def to_event(live: Live, asked: Asked, outcome: Outcome) -> Event:
         user_key=asked.user_key,
         api_key=asked.api_key,
     )
+    if redact is not None:
+        event = redact(event)
+    return event if len(event.error) <= MAX_ERROR else msgspec.structs.replace(event, error=event.error[:MAX_ERROR])
 
 
 def in_public(outcome: Outcome) -> str:

@@ -5,6 +5,7 @@ look into memory alone. No framework: a dictionary finds the endpoint.
 """
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -31,6 +32,9 @@ from lifeloop.gateway.serving import Parts, Serving
 
 log = logging.getLogger(__name__)
 
+CHALLENGER_SECONDS = 120.0
+"""How long a worker that could answer waits for the release on its way to all traffic before it counts as loaded."""
+
 Respond = Callable[[Scope, Receive, Send], Awaitable[None]]
 """A response that sends itself: a stream."""
 
@@ -41,6 +45,11 @@ class Endpoint(Struct, frozen=True):
     run: Callable[[Call], Awaitable[Reply | Respond]]
     scope: str = ""
     """What a key must be allowed; "" where none is asked for, and where the load does not matter either."""
+
+
+async def root(call: Call) -> Reply:
+    """Show people who open the gateway's address the page that describes it."""
+    return Reply(b"", 307, [(b"location", b"docs")])  # relative, so that it holds behind a path of a proxy too
 
 
 async def healthz(call: Call) -> Reply:
@@ -65,6 +74,7 @@ _EXACT: dict[str, dict[str, Endpoint]] = {
     "/v1/feedback": {"POST": Endpoint(feedback.give_feedback, "feedback")},
     "/v1/models": {"GET": Endpoint(models_list.models, "infer")},
     "/v1/releases": {"GET": Endpoint(releases.releases, "admin")},
+    "/": {"GET": Endpoint(root)},
     "/healthz": {"GET": Endpoint(healthz)},
     "/readyz": {"GET": Endpoint(readyz)},
     "/openapi.json": {"GET": Endpoint(openapi.description)},
@@ -91,11 +101,20 @@ class App:
         self._serving = serving
         self._origins = serving.settings.protection.cors
         self._ids = request_ids()
+        self._ready_since = 0.0
 
     @property
     def loaded(self) -> bool:
-        """Whether the release in production and the keys are loaded."""
-        return self.parts.router.readiness().ready and self.parts.keys.loaded
+        """Whether the release in production and the keys are loaded, and the challenger of a rollout, if there is one.
+
+        A worker that joins others before its challenger is there would answer for it with production. One that cannot
+        be loaded, or not within CHALLENGER_SECONDS, is not waited for.
+        """
+        if not (self.parts.router.readiness().ready and self.parts.keys.loaded):
+            return False
+        self._ready_since = self._ready_since or time.monotonic()
+        late = time.monotonic() - self._ready_since > CHALLENGER_SECONDS
+        return late or not self.parts.router.expects_challenger()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or start and stop with the server."""
@@ -123,7 +142,7 @@ class App:
         parts = self.parts
         await parts.admission.enter()
         try:
-            key = call.key = parts.keys.find(call.header(b"authorization"), endpoint.scope)
+            key = call.key = parts.keys.find(call.authorization(), endpoint.scope)
             if key is not None:
                 parts.limits.admit(key)
                 call.extra += parts.limits.headers(key)
@@ -170,7 +189,7 @@ def _find(call: Call) -> Endpoint:
     path: str = call.scope["path"]
     methods = _EXACT.get(path) or _named(call, path)
     if methods is None:
-        raise RequestError(404, "There is nothing at this path.", code="unknown_url")
+        raise RequestError(404, "There is nothing at this path; /docs shows what there is.", code="unknown_url")
     method: str = call.scope["method"]
     endpoint = methods.get(method)
     if endpoint is None and method == "HEAD":

@@ -6,9 +6,9 @@ Knows nothing of threads' lives, of releases or of events.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lifeloop.core.candidates import Answer, Request
+from lifeloop.core.candidates import Request
 from lifeloop.models.model import Unanswered
 
 if TYPE_CHECKING:
@@ -24,13 +24,14 @@ class NotAsked(Unanswered):
 class Call:
     """Work for a thread, and since when the thread has shown no sign of life."""
 
-    __slots__ = ("given_up", "limit", "outcome", "pieces", "requests", "since")
+    __slots__ = ("given_up", "limit", "outcome", "pieces", "requests", "since", "texts")
 
     def __init__(self, requests: Sequence[Request], limit: float) -> None:
         self.requests = requests
         self.limit = limit
-        self.outcome: asyncio.Future[list[Answer] | BaseException] | None = None
+        self.outcome: asyncio.Future[Any] | None = None
         self.pieces: Pieces | None = None  # where they go, if the one request is to be streamed
+        self.texts: Sequence[str] | None = None  # what is to be turned into vectors, if no request is to be answered
         self.since = 0.0
         self.given_up = False
 

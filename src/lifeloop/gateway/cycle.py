@@ -6,7 +6,7 @@ uvicorn's own, without what a response of ours never needs: names and values of 
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from lifeloop.gateway.errors import error_body, failed
@@ -49,6 +49,8 @@ class Cycle(RequestResponseCycle):
         self._received = True
         body, self.body = bytes(self.body), bytearray()
         self.message_event.clear()
+        if len(body) > HIGH_WATER_LIMIT:  # at which reading stopped: a client that leaves would not be noticed
+            self.flow.resume_reading()
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(self, message: Any) -> None:

@@ -9,20 +9,25 @@ from typing import Any
 
 import msgspec
 
-_GROWING = frozenset({"content", "refusal", "arguments", "reasoning_content"})
-"""Keys whose texts are pieces; other texts come whole."""
+_WHOLE = frozenset({"role", "id", "type", "name", "object", "finish_reason"})
+"""Keys whose texts come whole; all others' are pieces: endpoints have names of their own for reasoning."""
 
 
 def merged(chunks: Iterable[str]) -> str:
-    """Return the JSON list of the choices that chunks add up to, by index; what is no list of choices adds nothing."""
+    """Return the JSON list of the choices that chunks add up to, by index; what is no list of choices adds nothing.
+
+    A choice without an index is the first one.
+    """
     choices: Any = []
     for chunk in chunks:
         try:
             added = msgspec.json.decode(chunk)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             continue
-        if _have_places(added):
-            choices = _joined("", choices, added)
+        if isinstance(added, list) and all(isinstance(choice, dict) for choice in added):
+            for choice in added:
+                indexed = choice if _has_place(choice) else {**choice, "index": 0}
+                choices = _joined("", choices, [indexed])
     for choice in choices:
         choice["message"] = choice.pop("delta", None) or {}
     return msgspec.json.encode(choices).decode() if choices else ""
@@ -37,18 +42,26 @@ def _joined(key: str, known: Any, added: Any) -> Any:
         for name, value in added.items():
             whole[name] = _joined(name, whole.get(name), value)
         return whole
-    if _have_places(added):
-        by_place = {item["index"]: item for item in known} if _have_places(known) else {}
+    if isinstance(added, list):
+        items = list(known) if isinstance(known, list) else []
         for item in added:
-            by_place[item["index"]] = _joined("", by_place.get(item["index"]), item)
-        return list(by_place.values())
-    if key in _GROWING and isinstance(known, str) and isinstance(added, str):
+            place = _place(items, item)
+            items[place:] = [_joined("", items[place], item), *items[place + 1 :]] if place < len(items) else [item]
+        return items
+    if key not in _WHOLE and isinstance(known, str) and isinstance(added, str):
         return known + added
     return added
 
 
-def _have_places(items: Any) -> bool:
-    """Return whether these are things of which each says its place, as choices and tool calls do."""
-    return isinstance(items, list) and all(
-        isinstance(item, dict) and isinstance(item.get("index"), int) for item in items
-    )
+def _place(items: list[Any], item: Any) -> int:
+    """Return which of the items one adds to: that of its index; one that has none, or a new one, stands at the end."""
+    if _has_place(item):
+        for place, other in enumerate(items):
+            if _has_place(other) and other["index"] == item["index"]:
+                return place
+    return len(items)
+
+
+def _has_place(item: Any) -> bool:
+    """Return whether this says its place, as choices and tool calls do."""
+    return isinstance(item, dict) and isinstance(item.get("index"), int)

@@ -1,9 +1,9 @@
 """POST /v1/embeddings: vectors of texts, from the first candidate of the release that has any to give.
 
-They are no answers to the project's task, so no event is written.
+They are no answers to the project's task, so no event is written. They always come from the release in production:
+vectors of two encoders have nothing to do with each other, so a rollout has no share of them.
 """
 
-import asyncio
 import base64
 import logging
 import math
@@ -36,7 +36,9 @@ async def embed(call: Call) -> Reply:
     texts = [body.input] if isinstance(body.input, str) else body.input
     if any(not text for text in texts):
         raise RequestError(400, "`input` holds an empty text.", param="input", code="invalid_value")
-    live = parts.router.take(call.user_key(body.user), call.id)
+    parts.filters.check_texts(texts)
+    call.count(len(texts))
+    live = parts.router.take_production()
     if live is None:
         raise not_ready()
     try:
@@ -53,7 +55,7 @@ async def embed(call: Call) -> Reply:
 
 def _embedder(live: Live) -> Member:
     for member in live.members:
-        if hasattr(member.model, "embed_in_loop") or hasattr(member.model, "embed"):
+        if hasattr(member.model, "embed_in_loop" if member.in_loop else "embed"):
             return member
     message = "No candidate of the release gives embeddings; an encoder does."
     raise RequestError(400, message, param="model", code="unsupported_model")
@@ -63,22 +65,17 @@ async def _vectors(member: Member, texts: Sequence[str], seconds: float) -> tupl
     """Return the vectors, and what they took. Raises RequestError where the candidate does not give them in time."""
     model: Any = member.model
     try:
-        if hasattr(model, "embed_in_loop"):
+        if member.in_loop:
             found: tuple[list[list[float]], Answer] = await model.embed_in_loop(texts, seconds)
-            return found
-        async with asyncio.timeout(seconds * math.ceil(len(texts) / member.batch_size)):
-            return await asyncio.to_thread(_embed, model, texts)
+        else:
+            found = await member.worker.embed(texts, seconds * math.ceil(len(texts) / member.batch_size))
+        return found
     except Exception as error:  # whatever a model raises, its request alone fails
         why = "timed out" if isinstance(error, TimeoutError) else getattr(error, "why", "failed")
         if why == "failed":
             log.warning("%s gives no vectors: %s", member.name, error)
         message = f"No candidate could answer: {member.name} {why}."
         raise RequestError(503, message, code="no_answer", headers={"retry-after": "1"}) from None
-
-
-def _embed(model: Any, texts: Sequence[str]) -> tuple[list[list[float]], Answer]:
-    tokens = model.count_tokens(texts) if hasattr(model, "count_tokens") else 0
-    return model.embed(texts), Answer(output="", tokens_in=tokens)
 
 
 def _coded(vector: Sequence[float], encoding: str | None) -> list[float] | str:

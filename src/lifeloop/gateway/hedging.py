@@ -56,6 +56,9 @@ async def first_to_speak(
     finally:
         for task in running:
             task.cancel()
-        for said in await asyncio.gather(*running, return_exceptions=True):
-            if not isinstance(said, BaseException):
+        ended = await asyncio.gather(*running, return_exceptions=True)
+        for number, said in zip(list(running.values()), ended, strict=True):
+            if isinstance(said, Unanswered):  # at the same moment
+                failed(number, said)
+            elif not isinstance(said, BaseException):
                 await discard(said)

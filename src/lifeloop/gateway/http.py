@@ -68,6 +68,13 @@ class Call:
                 return found
         return None
 
+    def authorization(self) -> bytes | None:
+        """Return what proves who asks: the header `authorization`, or where there is none the key of `x-api-key`."""
+        found = self.header(b"authorization")
+        if found is None and (key := self.header(b"x-api-key")) is not None:
+            return b"Bearer " + key
+        return found
+
     async def body(self) -> bytes:
         """Return the whole body. Raises RequestError once it is too large, whatever its headers say."""
         if self._body is None:
@@ -76,15 +83,16 @@ class Call:
         return self._body
 
     async def _read(self) -> bytes:
-        limit = int(self.parts.serving.settings.load.body_mb * MEGABYTE)
+        body_mb = self.parts.serving.settings.load.body_mb
+        limit = int(body_mb * MEGABYTE)
         length = self.header(b"content-length")
         if length is not None and int(length) > limit:
-            raise _too_large(limit)
+            raise _too_large(body_mb)
         message = await self.receive()
         if message["type"] == "http.request" and not message.get("more_body", False):
             body: bytes = message.get("body", b"")
             if len(body) > limit:
-                raise _too_large(limit)
+                raise _too_large(body_mb)
             return body
         pieces: list[bytes] = []
         size = 0
@@ -94,7 +102,7 @@ class Call:
             piece = message.get("body", b"")
             size += len(piece)
             if size > limit:
-                raise _too_large(limit)
+                raise _too_large(body_mb)
             pieces.append(piece)
             if not message.get("more_body", False):
                 return b"".join(pieces)
@@ -113,6 +121,15 @@ class Call:
     def api_key(self) -> str:
         """Id of the key that asks, or ""."""
         return self.key.id if self.key else ""
+
+    def count(self, n: int) -> None:
+        """Hold a call that asks for `n` answers against its key's limits as so many requests. Raises RequestError 429."""
+        if n > 1 and self.key is not None:
+            limits = self.parts.limits
+            stale = {name for name, _ in limits.headers(self.key)}
+            self.extra = [header for header in self.extra if header[0] not in stale]
+            limits.admit_more(self.key, n - 1)
+            self.extra += limits.headers(self.key)
 
     def user_key(self, named: str | None = None) -> str:
         """Return by whom rollouts assign: a hash of the user that the request names; "" assigns the request by itself.
@@ -172,5 +189,5 @@ def _hashed(project: str, named: str) -> str:
     return blake2b(f"{project}\0{named}".encode(), digest_size=16).hexdigest()
 
 
-def _too_large(limit: int) -> RequestError:
-    return RequestError(413, f"The body is larger than {limit / MEGABYTE:g} MB.", code="body_too_large")
+def _too_large(body_mb: float) -> RequestError:
+    return RequestError(413, f"The body is larger than {body_mb:g} MB.", code="body_too_large")

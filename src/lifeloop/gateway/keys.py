@@ -125,7 +125,7 @@ class KeyRing:
 
     def _look_up(self, authorization: bytes | None) -> _Seen:
         if authorization is None:
-            message = "There is no API key; send one as `Authorization: Bearer KEY`."
+            message = "There is no API key; send one as `Authorization: Bearer KEY` or `x-api-key: KEY`."
             raise RequestError(401, message, code="missing_api_key", headers=_CHALLENGE)
         remember = self._seen  # another thread may put a new one in its place; what is found now belongs to this one
         seen = _recognised(self._held, authorization, self._clock(), self._project)

@@ -1,7 +1,8 @@
 """What an API key may still ask for: requests and tokens in any minute, money in a day. Shared by a machine's workers.
 
 A window is the last 60 whole seconds and the one under way, so that no 60 seconds ever see more requests than the
-limit; a request may have to wait up to a second longer than it would by a stop-watch. Tokens and money are known only
+limit; a request may have to wait up to a second longer than it would by a stop-watch. A call that asks for several
+answers is as many requests: the first is counted with the call, the others once its body is read. Tokens and money are known only
 after an answer: they are charged then, and what is under way meanwhile may overdraw a window by as much. Minutes follow
 the monotonic clock, which never jumps; days follow the clock that events are stamped with.
 """
@@ -95,6 +96,26 @@ class Limits:
                 counters.add(state.slot, _REQUESTS, second, -1)
                 raise self._refused(state, _REQUESTS, now, limits.requests_per_minute, "requests")
 
+    def admit_more(self, key: Key, n: int) -> None:
+        """Count what a call asks for besides the one request that it was admitted as: all `n`, or none.
+
+        Raises RequestError 429 where they do not fit now, or never will.
+        """
+        state = self._states.get(key.id)
+        limit = key.limits.requests_per_minute
+        if n <= 0 or not limit or state is None:
+            return
+        if n + 1 > limit:
+            message = f"This API key may use {limit} requests a minute, and this call is {n + 1} in one; send fewer."
+            raise RequestError(429, message, code="rate_limit_exceeded", headers={"x-should-retry": "false"})
+        now = self._monotonic()
+        second = int(now)
+        state.counters.add(state.slot, _REQUESTS, second, n)
+        left = state.remaining[_REQUESTS] = limit - state.total(_REQUESTS, second)
+        if left < 0:
+            state.counters.add(state.slot, _REQUESTS, second, -n)
+            raise self._refused(state, _REQUESTS, now, limit, "requests", n + 1)
+
     def spend(self, key_id: str, tokens: int, usd: float) -> None:
         """Charge a key that was admitted with what its answer took: tokens read and written, and money."""
         state = self._states.get(key_id)
@@ -161,8 +182,8 @@ class Limits:
             headers={"retry-after": str(min(seconds, DAY))},
         )
 
-    def _refused(self, state: _State, ring: int, now: float, limit: int, what: str) -> RequestError:
-        seconds = _wait(state, ring, now, limit)
+    def _refused(self, state: _State, ring: int, now: float, limit: int, what: str, n: int = 1) -> RequestError:
+        seconds = _wait(state, ring, now, limit, n)
         said = _headers(state, {ring: seconds})
         return RequestError(
             429,
@@ -172,13 +193,13 @@ class Limits:
         )
 
 
-def _wait(state: _State, ring: int, now: float, limit: int) -> int:
-    """Return after how many seconds, whole ones, a window has room again if nobody asks meanwhile."""
+def _wait(state: _State, ring: int, now: float, limit: int, n: int) -> int:
+    """Return after how many seconds, whole ones, a window has room for `n` again if nobody asks meanwhile."""
     second = int(now)
     total = state.total(ring, second)
     for other in range(second - WINDOW, second + 1):
         total -= state.counters.second(state.slot, ring, other)
-        if total < limit:
+        if total + n <= limit:
             return max(1, math.ceil(other + WINDOW + 1 - now))
     return WINDOW + 1
 

@@ -64,13 +64,13 @@ def load_release(vault: Vault, members: Members, wanted: Wanted) -> Live:
             continue
         try:
             held.append(members.hold(other))
-        except Exception as error:  # one fallback less is better than no release
+        except BaseException as error:  # one fallback less is better than no release, and it may raise anything
             skipped.append(short(other))
             report(error, f"fallback {short(other)} could not be loaded and is left out")
     return Live(wanted.release, wanted.at, release.name, release.timeout_seconds, held, skipped)
 
 
-def report(error: Exception, what: str) -> None:
+def report(error: BaseException, what: str) -> None:
     """Log why something could not be loaded; what is no error of ours with where it came from."""
     if isinstance(error, LifeloopError):
         log.warning("%s: %s", what, error)

@@ -31,6 +31,7 @@ EVERYWHERE = (400, 405, 408, 431, 500, 503)
 """Statuses of errors that any path may answer with."""
 WITH_KEY = (401, 403, 429)
 """The same of paths that ask for a key."""
+_LOCATION = {"description": "The page.", "schema": {"type": "string"}}
 _TEMPLATE = "#/components/schemas/{name}"
 
 
@@ -50,6 +51,7 @@ class Described(Struct, frozen=True):
     streams: bool = False
     """Whether it also gives server-sent events."""
     media: str = "application/json"
+    status: int = 200
 
 
 TABLE: tuple[Described, ...] = (
@@ -108,6 +110,7 @@ TABLE: tuple[Described, ...] = (
     Described("/v1/models", "get", "List the names that may stand as `model`.", (ModelsReply,), scope="infer"),
     Described("/v1/models/{id}", "get", "Describe one of them.", (ModelReply,), errors=(404,), scope="infer"),
     Described("/v1/releases", "get", "Say who serves in this process, and how well.", (ReleasesReply,), scope="admin"),
+    Described("/", "get", "Lead to the page for people.", status=307),
     Described("/healthz", "get", "200 while the process answers."),
     Described("/readyz", "get", "200 once the released candidate is loaded and until the process stops.", (Readiness,)),
     Described("/openapi.json", "get", "This description."),
@@ -138,7 +141,10 @@ def describe(project: str) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": components,
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer"},
+                "header": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+            },
         },
     }
 
@@ -150,7 +156,7 @@ def _operation(row: Described, project: str) -> dict[str, Any]:
         "responses": _responses(row),
     }
     if row.scope:
-        operation["security"] = [{"key": []}, {}]  # none is asked for until a first key is made
+        operation["security"] = [{"key": []}, {"header": []}, {}]  # none is asked for until a first key is made
         operation["description"] = f"Asks for a key of scope `{row.scope}`, once the project has any key."
     if "{" in row.path:
         name = row.path[row.path.index("{") + 1 : row.path.index("}")]
@@ -172,7 +178,10 @@ def _responses(row: Described) -> dict[str, Any]:
     if row.streams:
         content["text/event-stream"] = {}
     request_id = {"x-request-id": {"description": "The id of the request.", "schema": {"type": "string"}}}
-    responses: dict[str, Any] = {"200": {"description": "Done.", "headers": request_id, "content": content}}
+    done: dict[str, Any] = {"description": "Done.", "headers": request_id, "content": content}
+    if row.status == 307:
+        done = {"description": f"{HTTPStatus(307).phrase}.", "headers": {**request_id, "location": _LOCATION}}
+    responses: dict[str, Any] = {str(row.status): done}
     for status in sorted({*EVERYWHERE, *row.errors, *(WITH_KEY if row.scope else ())}):
         reply: dict[str, Any] = {"$ref": _TEMPLATE.format(name="ErrorReply")}
         if status == 503 and row.path == "/readyz":

@@ -4,6 +4,8 @@ A failure before the first piece goes to the next candidate, as for whole answer
 that stays silent is overtaken by the next one. Knows nothing of clients or of what becomes of the stream.
 """
 
+import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -84,7 +86,9 @@ async def _open_hedged(
 
 
 async def _open(parts: "Parts", live: Live, member: Member, request: Request, outcome: Outcome) -> Opened:
-    """Return one candidate's stream with its first piece, retries included. Raises Unanswered."""
+    """Return one candidate's stream with its first piece, which it has the release's time for in all: retries, and
+    whatever else comes before it, included. From then on that time is the longest silence. Raises Unanswered.
+    """
     continuity = parts.continuity
     health = continuity.of(member.id, member.name)
     now = continuity.now()
@@ -96,11 +100,18 @@ async def _open(parts: "Parts", live: Live, member: Member, request: Request, ou
         try:
             ask = member.model.stream_in_loop if member.in_loop else member.worker.stream
             pieces = ask(request, live.seconds)
-            first = await something(pieces)
+            if attempt:  # a first attempt watches over that time itself, at no cost
+                async with asyncio.timeout(until - continuity.now()):
+                    first = await something(pieces, live.seconds)
+            else:
+                first = await something(pieces, live.seconds)
             prediction = _prediction(parts, member, first, outcome)
+        except TimeoutError:
+            failure = _silent(live.seconds)
         except Exception as error:
             failure = as_unanswered(error)
         except BaseException:  # cancelled: it says nothing of the candidate
+            outcome.left = (*outcome.left, member)
             health.breaker.forget(ticket, continuity.now())
             if pieces is not None:
                 await pieces.aclose()
@@ -114,17 +125,29 @@ async def _open(parts: "Parts", live: Live, member: Member, request: Request, ou
         attempt += 1
 
 
-async def something(pieces: Any) -> Piece:
-    """Return the next piece that is not empty, or the whole answer. Raises Unanswered."""
+async def something(pieces: Any, seconds: float) -> Piece:
+    """Return the next piece that is not empty, or the whole answer. Raises Unanswered.
+
+    `seconds` is how long empty ones may go on; that nothing comes at all is for who gives the pieces to see.
+    """
+    empty_since = 0.0
     try:
         while True:
             piece: Piece = await pieces.__anext__()
             if piece:
                 return piece
+            now = time.monotonic()
+            empty_since = empty_since or now
+            if now - empty_since >= seconds:
+                raise _silent(seconds)
     except StopAsyncIteration:
         raise Unanswered("failed", "ended without its answer") from None
     except Exception as error:
         raise as_unanswered(error) from None
+
+
+def _silent(seconds: float) -> Unanswered:
+    return Unanswered("timed out", f"silent for {seconds:g} s")
 
 
 def _prediction(parts: "Parts", member: Member, first: Piece, outcome: Outcome) -> Any:

@@ -81,7 +81,10 @@ class Pieces:
             iterator = model.stream(self._call.requests[0])
             for item in iterator:
                 self._call.since = time.monotonic()
-                if not self._give(item):
+                if item:
+                    if not self._give(item):
+                        break
+                elif self._call.given_up:  # an empty piece is nothing to give, and ends no silence
                     break
         except BaseException as raised:  # whatever a model raises, its thread lives on
             error = raised

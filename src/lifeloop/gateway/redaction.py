@@ -6,6 +6,7 @@ in the input is masked in the output too, though it looks like nothing there. Kn
 
 import re
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import msgspec
 
@@ -19,6 +20,7 @@ from lifeloop.guards.rewriting import Edit, edited, moved_entities, rewritten
 REGIONS = PersonalData().regions
 LEAST_KNOWN = 4
 """Characters of a masked value that is looked for by itself: a shorter one stands in other words."""
+_AS_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _CODE = re.compile(r"\\x\{([0-9a-f]+)\}")
 
 
@@ -63,12 +65,18 @@ class Redactor:
         return msgspec.structs.replace(event, input=text, output=output, error=error)
 
     def feedback(self, feedback: Feedback) -> Feedback:
-        """Return the feedback without personal data in comment and, where it is a text, correction."""
+        """Return the feedback without personal data in comment, rater and, where it is a text, correction.
+
+        A rater who is named by personal data keeps a name: whose votes are whose still counts.
+        """
         comment = self._masked(feedback.comment, {})
         label = feedback.label
         if label is not None and self._task != "classify":
             label = self._masked(label, {})
-        return msgspec.structs.replace(feedback, comment=comment, label=label)
+        rater = feedback.rater
+        if rater and self._masked(rater, {}) != rater:
+            rater = _hashed(rater)
+        return msgspec.structs.replace(feedback, comment=comment, label=label, rater=rater)
 
     def _masked(self, text: str, known: dict[str, str], passes: list[list[Edit]] | None = None) -> str:
         """Return a text, or a conversation, without personal data; note what was masked, and where."""
@@ -90,6 +98,13 @@ class Redactor:
         if self._task == "chat" or (text.startswith("[") and self._task != "extract"):
             return rewritten(text, change)
         return change(text)
+
+
+def _hashed(name: str) -> str:
+    """Return letters by which one who rates is known without a name; letters alone, so that none looks like a number."""
+    return "rater-" + blake2b(name.encode(), digest_size=16, person=b"lifeloop-rater").hexdigest().translate(
+        _AS_LETTERS
+    )
 
 
 def _replaced(text: str, known: dict[str, str]) -> str:

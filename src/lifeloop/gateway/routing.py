@@ -113,6 +113,13 @@ class Router:
             live.users += 1
         return live
 
+    def take_production(self) -> Live | None:
+        """Return the release in production whoever asks, to be given back; None while nothing is loaded."""
+        live = self._split.production
+        if live is not None:
+            live.users += 1
+        return live
+
     def take_shadow(self, event: str) -> Live | None:
         """Return the release that is to answer a request unseen, to be given back after it; None where none is."""
         live = self._split.shadowing(event)
@@ -192,6 +199,12 @@ class Router:
             ledger_away=away,
         )
 
+    def expects_challenger(self) -> bool:
+        """Return whether a release on its way to all traffic is not loaded yet, though it may be before long."""
+        with self._lock:
+            rollout = self._traffic.rollout if self._traffic is not None else None
+            return rollout is not None and rollout.release not in self._lives and rollout.release not in self._failed
+
     def close(self) -> None:
         """Free the models; waits a few seconds for those that still work. What is loaded later is closed at once."""
         with self._lock:
@@ -251,7 +264,7 @@ class Router:
         """Load a release and change over to it if it is still wanted. Runs in a thread of its own."""
         try:
             live = load_release(self._vault, self._members, wanted)
-        except Exception as error:  # a plugin's loader may raise anything
+        except BaseException as error:  # a plugin's loader may raise anything, SystemExit too
             what = f"release {short(wanted.release)}{self._name(wanted.release)} could not be loaded"
             report(error, what)
             with self._lock:

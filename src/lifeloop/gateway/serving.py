@@ -201,9 +201,7 @@ async def serve_many(parts: Parts, asked: Sequence[Asked]) -> tuple[Live, list[O
 
 def record(parts: Parts, live: Live, asked: Asked, outcome: Outcome) -> None:
     """Write the event and count what was spent. Raises RequestError where the recorder cannot take it."""
-    event = to_event(live, asked, outcome)
-    if parts.redact is not None:
-        event = parts.redact(event)
+    event = to_event(live, asked, outcome, parts.redact)
     if asked.api_key:
         parts.limits.spend(asked.api_key, event.tokens_in + event.tokens_out, event.usd)
     try:

@@ -80,8 +80,8 @@ class Shadows:
             alone = shadow.without_fallbacks()
             await answer_one(msgspec.structs.replace(parts, continuity=self._continuity), alone, asked.request, outcome)
             outcome.seconds = now() - started
-            event = msgspec.structs.replace(to_event(alone, unseen, outcome), shadow_of=asked.event)
-            parts.recorder.add_event(event if parts.redact is None else parts.redact(event))
+            event = to_event(alone, unseen, outcome, parts.redact)
+            parts.recorder.add_event(msgspec.structs.replace(event, shadow_of=asked.event))
         except StoreError as error:
             log.warning("an answer that nobody saw could not be recorded: %s", error)
         except Exception:

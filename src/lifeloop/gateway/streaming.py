@@ -8,7 +8,6 @@ event, which is recorded before the client can see the stream's end.
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -17,6 +16,7 @@ import msgspec
 
 from lifeloop.core.candidates import Answer, Choices
 from lifeloop.gateway.answering import WITHHELD, Asked, Outcome, Withheld, answer_one
+from lifeloop.gateway.charging import all_of, charge
 from lifeloop.gateway.client import Client
 from lifeloop.gateway.deltas import merged
 from lifeloop.gateway.errors import RequestError, error_body, failed
@@ -34,8 +34,6 @@ log = logging.getLogger(__name__)
 Frame = Callable[[str | Choices | None, Outcome], bytes]
 """Gives the bytes that go out for a piece, or for the end of a whole answer (None)."""
 
-CHARS_A_TOKEN = 4
-"""What a stream came to that its client left is estimated by, where its model says nothing of it."""
 LAST_WORD_SECONDS = 0.5
 """How long a client of a gateway that stops may take to hear of it."""
 _HEAD = [
@@ -60,7 +58,9 @@ class StreamedAnswer:
         self._headers = headers or []
         self._outcome = Outcome()
         self._said: list[str] = []
+        self._screened: list[str] = []  # what the model wrote under a screen, which may hold some of it back
         self._choices: list[Choices] = []
+        self._held: list[str | Choices] = []  # what a screen cannot read piece by piece
         self._recorded = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -125,7 +125,7 @@ class StreamedAnswer:
             return
         try:
             await self._begin(live, client)
-            last = await self._pass_pieces(opened, client)
+            last = await self._pass_pieces(opened, client, live.seconds)
         except Unanswered as failure:
             health.failed(ticket, failure, now())
             await self._break_off(live, client, started, failure, "broken_off")
@@ -139,10 +139,10 @@ class StreamedAnswer:
             health.breaker.record(ticket, True, now())
             await self._end(live, client, started, last)
 
-    async def _pass_pieces(self, opened: Opened, client: Client) -> bytes:
+    async def _pass_pieces(self, opened: Opened, client: Client, seconds: float) -> bytes:
         """Send pieces until the whole answer is there; return what is still to be sent of them.
 
-        Raises Unanswered or Withheld where it does not come to that.
+        `seconds` is the longest silence. Raises Unanswered or Withheld where it does not come to that.
         """
         frame, outcome, said = self._frame, self._outcome, self._said
         screen = self._parts.filters.stream(opened.member.id)
@@ -154,29 +154,30 @@ class StreamedAnswer:
             if screen is None:
                 said.append(text)
                 await client.put(frame(piece, outcome))
-            elif isinstance(piece, str) and (text := screen.feed(piece)):  # choices, which it does not read, wait
-                said.append(text)
-                await client.put(frame(text, outcome))
-            piece = await something(opened.pieces)
+            else:
+                self._screened.append(text)
+                if self._held or isinstance(piece, Choices):  # these are read as a whole, and so is what follows them
+                    self._held.append(piece)
+                elif text := screen.feed(piece):
+                    said.append(text)
+                    await client.put(frame(text, outcome))
+            piece = await something(opened.pieces, seconds)
         outcome.answer = piece
         outcome.usd += piece.usd
         last = b""
         if screen is not None:
-            if text := screen.end():
-                said.append(text)
-                last = frame(text, outcome)
-            last += self._held_back(opened.member)
+            last = self._held_back(opened.member, screen.end(), piece.finish)
         self._check(opened.member, piece)
         return last
 
-    def _held_back(self, member: Member) -> bytes:
-        """Return choices that waited for the end. Raises Withheld where they hold what may not go out."""
-        if not self._choices:
-            return b""
-        if why := self._parts.filters.check_output(member.id, merged(choices.raw for choices in self._choices)):
+    def _held_back(self, member: Member, text: str, finish: str) -> bytes:
+        """Return what waited for the end: a text's last words, and choices. Raises Withheld where it may not go out."""
+        before = "".join(self._said) + text if self._held else ""
+        if why := self._parts.filters.check_held(member.id, before, self._held, finish):
             raise Withheld(why)
-        self._said.extend(choices.text for choices in self._choices)
-        return b"".join(self._frame(choices, self._outcome) for choices in self._choices)
+        held, self._held = [text, *self._held] if text else self._held, []
+        self._said.extend(each if isinstance(each, str) else each.text for each in held)
+        return b"".join([self._frame(each, self._outcome) for each in held])
 
     def _check(self, member: Member, answer: Answer) -> None:
         """Hold what was streamed against the task's contract. Raises Unanswered."""
@@ -251,10 +252,9 @@ class StreamedAnswer:
         outcome = self._outcome
         outcome.seconds = self._parts.continuity.now() - started
         outcome.output = outcome.output or "".join(self._said)
-        if outcome.ended and outcome.member is not None and not outcome.answer.tokens_out:
-            outcome.answer = _so_far(outcome.member, self._asked, outcome.output)
-            outcome.usd += outcome.answer.usd
-        if self._choices and not outcome.output.strip():
+        if outcome.ended or outcome.left:
+            charge(outcome, self._asked, all_of(self._screened or self._said, self._choices))
+        if self._choices and not self._held and not outcome.output.strip():
             outcome.output = merged(choices.raw for choices in self._choices)
         record(self._parts, live, self._asked, outcome)
 
@@ -262,15 +262,6 @@ class StreamedAnswer:
 def _has_form(task: Task, member: Member) -> bool:
     contract = task.contract(member.labels)
     return bool(contract.choices or contract.schema)
-
-
-def _so_far(member: Member, asked: Asked, output: str) -> Answer:
-    """Return what a stream that did not come to its end cost: as its model says, or estimated by the length."""
-    if (so_far := getattr(member.model, "so_far", None)) is not None:
-        said: Answer = so_far(asked.request, output)
-        return said
-    read = math.ceil(len(asked.input) / CHARS_A_TOKEN)
-    return Answer(output=output, tokens_in=read, tokens_out=math.ceil(len(output) / CHARS_A_TOKEN))
 
 
 def _as_choices(answer: Answer) -> Choices:

@@ -18,6 +18,7 @@ from lifeloop.gateway.wire_replies import NoAnswer, TaskAnswer, TaskAnswers
 _ANSWER_KEYS = {"classify": "label", "extract": "entities"}
 """Task to the key under which its answer stands; "output" for all others."""
 
+_KEYS = TaskBody.__struct_fields__
 _encode = msgspec.json.Encoder().encode
 
 
@@ -25,11 +26,13 @@ async def call_task(call: Call) -> Reply:
     """Answer a call of the project's task."""
     parts = call.parts
     if call.path != parts.serving.project:
-        raise RequestError(404, "There is no project of this name here.", param="project", code="unknown_project")
+        message = f"There is no project of this name here; this gateway serves /v1/tasks/{parts.serving.project}."
+        raise RequestError(404, message, param="project", code="unknown_project")
     body = await read(call, TaskBody)
     given = [key for key in ("text", "texts", "messages") if getattr(body, key) is not None]
     if len(given) != 1:
-        message = "Give one of `text`, `texts` and `messages`" + ("." if not given else ", not several.")
+        besides = ", not several." if given else _instead(await call.body())
+        message = f"Give one of `text`, `texts` and `messages`{besides}"
         raise RequestError(400, message, param=given[1] if given else "text", code="invalid_value")
     sender: dict[str, Any] = {"user_key": call.user_key(body.user), "api_key": call.api_key}
     if body.texts is not None:
@@ -55,12 +58,22 @@ async def _answer_many(call: Call, texts: list[str], columns: list[dict[str, str
         ask_text(parts, event_of(call.id, place), _not_blank(text, f"texts[{place}]"), known, **sender)
         for place, (text, known) in enumerate(zip(texts, columns, strict=True))
     ]
+    call.count(len(asked))
     live, outcomes = await serve_many(parts, asked)
     if all(outcome.member is None for outcome in outcomes):
         raise unanswered(live, asked[0], outcomes[0])
     answers = [_answer(parts, live, one, outcome) for one, outcome in zip(asked, outcomes, strict=True)]
     headers: Headers = [(b"x-lifeloop-release", live.id.encode())]
     return Reply(_encode(TaskAnswers(answers)), 200, headers)
+
+
+def _instead(body: bytes) -> str:
+    """Return which key of a body may have been meant for the one that is missing: the first that nobody reads."""
+    try:
+        unknown = [key for key in msgspec.json.decode(body, type=dict[str, msgspec.Raw]) if key not in _KEYS]
+    except (msgspec.DecodeError, UnicodeDecodeError):  # in what was let through unread
+        unknown = []
+    return f"; `{unknown[0][:100]}` is none of them." if unknown else "."
 
 
 def _columns_each(body: TaskBody, n_texts: int) -> list[dict[str, str]]:

@@ -33,6 +33,7 @@ async def complete(call: Call) -> Reply | StreamedAnswer:
         if not prompt.strip():
             param = "prompt" if isinstance(body.prompt, str) else f"prompt[{place}]"
             raise RequestError(400, f"`{param}` is empty.", param=param, code="invalid_value")
+    call.count(len(prompts))
     options = accepted(parts, {name: value for name, value in options_of(body).items() if name in _PASSED})
     user_key = call.user_key(body.user)
     asked = [

@@ -42,7 +42,20 @@ class Worker:
 
     async def answer(self, requests: Sequence[Request], seconds: float) -> list[Answer]:
         """Return the model's answers, one a request. Raises Unanswered, also when `seconds` have passed."""
-        call = Call(requests, seconds)
+        said: list[Answer] = await self._outcome(Call(requests, seconds), seconds)
+        return said
+
+    async def embed(self, texts: Sequence[str], seconds: float) -> tuple[list[list[float]], Answer]:
+        """Return one vector a text, in a thread that answers nothing meanwhile, and an Answer that holds their tokens.
+
+        Raises Unanswered, also when `seconds` have passed.
+        """
+        call = Call((), seconds)
+        call.texts = texts
+        found: tuple[list[list[float]], Answer] = await self._outcome(call, seconds)
+        return found
+
+    async def _outcome(self, call: Call, seconds: float) -> Any:
         call.outcome = asyncio.get_running_loop().create_future()
         self._submit(call)
         try:
@@ -108,6 +121,8 @@ class Worker:
             try:
                 if calls[0].pieces is not None:
                     calls[0].pieces.fill(self.model)
+                elif calls[0].texts is not None:
+                    self._embed(calls[0])
                 else:
                     self._answer(calls)
             finally:
@@ -124,7 +139,7 @@ class Worker:
                 if calls := self._take():
                     calls[0].since = time.monotonic()
                     self._running.add(calls[0])
-                    self._wake()  # for what is left: a stream is taken alone
+                    self._wake()  # for what is left: a stream is taken alone, and so are texts for vectors
                     return calls
                 if self._closed:
                     return []
@@ -138,7 +153,7 @@ class Worker:
         room = self._batch_size
         while self._waiting:
             call = self._waiting[0]
-            together = call.pieces is None and len(call.requests) <= room
+            together = call.pieces is None and call.texts is None and len(call.requests) <= room
             if taken and not together:
                 break
             self._waiting.popleft()
@@ -149,6 +164,16 @@ class Worker:
                 break
             room -= len(call.requests)
         return taken
+
+    def _embed(self, call: Call) -> None:
+        model: Any = self.model
+        said: object
+        try:
+            tokens = model.count_tokens(call.texts) if hasattr(model, "count_tokens") else 0
+            said = model.embed(call.texts), Answer(output="", tokens_in=tokens)
+        except BaseException as error:  # whatever a model raises, its thread lives on
+            said = error
+        _tell_outcomes([(call.outcome, said)])
 
     def _answer(self, calls: Sequence[Call]) -> None:
         requests = [request for call in calls for request in call.requests]

@@ -83,17 +83,23 @@ class Hosted:
         return answer
 
     async def stream_in_loop(self, request: Request, seconds: float) -> AsyncGenerator[Added, None]:
-        """Yield pieces as they come and last the Answer; `seconds` is the longest silence. Raises Unanswered."""
+        """Yield pieces as they come and last the Answer; `seconds` is the longest silence, which no empty piece ends.
+
+        Raises Unanswered.
+        """
+        now = asyncio.get_running_loop().time
         async with self._client().call(lambda number: Ask(number, (request,), seconds, stream=True)) as came:
+            until = now() + seconds
             while True:
-                frame = await _next(came, seconds)
+                frame = await _next(came, until - now())
                 if isinstance(frame, Answers):
                     if frame.answers[0].error:
                         raise Unanswered("failed", frame.answers[0].error, passing=False)
                     yield frame.answers[0]
                     return
-                if isinstance(frame, Piece):
+                if isinstance(frame, Piece) and (frame.raw or frame.text):
                     yield Choices(frame.raw, frame.text) if frame.raw else frame.text
+                    until = now() + seconds
 
     async def _answers(self, requests: tuple[Request, ...], seconds: float) -> tuple[Answer, ...]:
         async with self._client().call(lambda number: Ask(number, requests, seconds)) as came:

@@ -25,7 +25,7 @@ from lifeloop.lifecycle.experiment import experiment
 from lifeloop.lifecycle.gate import judge_challenger, release_challenger, verdict_row
 from lifeloop.lifecycle.preferences import preferences_fingerprint, trusted_preferences
 from lifeloop.lifecycle.refined import reading_of, refined_dataset
-from lifeloop.lifecycle.releasing import Begun, overtaken
+from lifeloop.lifecycle.releasing import Begun, changed_since, overtaken
 from lifeloop.lifecycle.runner import Done, Runner, Tell
 from lifeloop.lifecycle.surroundings import settings_files
 from lifeloop.lifecycle.teaching import wants_preferences
@@ -59,6 +59,8 @@ class CycleResult(Struct, frozen=True):
     """Whether anything was run, or all of it was known."""
     begun: Begun | None = None
     """What became of a verdict that promotes."""
+    since: str = ""
+    """That production is another since the verdict fell, and what to do; "" where it is not."""
 
 
 def run_cycle(project: Project, tell: Tell, clock: Callable[[], float], *, learn_now: bool = False) -> CycleResult:
@@ -86,6 +88,7 @@ def run_cycle(project: Project, tell: Tell, clock: Callable[[], float], *, learn
             released=begun.release if begun and begun.state == "released" else "",
             fresh=verdict.fresh,
             begun=begun,
+            since=changed_since(verdict.value, ledger.traffic()),
         )
 
 

@@ -71,7 +71,7 @@ def begin(
             return Begun("released", identifier, made.name, f"to all traffic at once{alone}")
         row = _first_row(identifier, there.id, section, next_number(rows), clock())
         if ledger.add_rollout_step(row):
-            return Begun("rolling_out", identifier, made.name, row.reason)
+            return Begun("rolling_out", identifier, made.name, told(row))
     raise GateError("the record of rollouts changes all the time", where=ledger.name, fix="try again")
 
 
@@ -123,10 +123,12 @@ def _known(
     ended = [row for row in rows if row.release == identifier]
     if again or (not ended and all(row.id != identifier for row in history)):
         return None
+    there = f"{traffic.production.name} is in production since" if traffic.production else "nothing is in production"
     if ended and ended[-1].phase == ROLLED_BACK:
-        by = f" by {ended[-1].by}" if ended[-1].by else ""
-        return Begun("held", "", made.name, f"it was taken back{by}: {ended[-1].reason}")
-    return Begun("released", identifier, made.name, "in production before, and replaced since")
+        again_by = f"`lifeloop release {short(made.verdict)}` releases it again"
+        return Begun("held", "", made.name, f"it was {_told_back(ended[-1])}; {there}; {again_by}")
+    again_by = f"`lifeloop rollback --to {short(identifier)}` brings it back"
+    return Begun("held", "", made.name, f"it was in production before; {there}; {again_by}")
 
 
 def overtaken(ledger: Ledger, vault: Vault, cycle: int) -> bool:
@@ -170,10 +172,24 @@ def _taken_back_before(vault: Vault, made: Release, rows: Sequence[RolloutRow]) 
     return ""
 
 
+def _told_back(row: RolloutRow) -> str:
+    by = f" by {row.by}" if row.by else ""
+    return f"taken back{by}: {row.reason}"
+
+
+def changed_since(verdict: Verdict, traffic: Traffic) -> str:
+    """Return that production is no more what a verdict that promotes nobody was held against, or ""."""
+    there = traffic.production
+    if verdict.decision == "promote" or there is None or there.candidate == verdict.champion:
+        return ""
+    what = f"production changed since: {there.name} (release {short(there.id)}) is there"
+    return f"{what}; a changed brief, new data or new feedback starts a cycle that is held against it"
+
+
 def told(row: RolloutRow) -> str:
     """Return in words where a rollout stands."""
     if row.strategy == "shadow":
-        return f"shadow: answers {row.share:.3g} of the requests unseen"
+        return f"shadow: answers {row.share:.1%} of the requests unseen"
     name = "A/B" if row.strategy == "ab" else f"canary, step {row.step + 1}"
     return f"{name}: {row.share:.1%} of the traffic"
 
@@ -181,7 +197,7 @@ def told(row: RolloutRow) -> str:
 def _first_row(identifier: Id, control: Id, section: ReleaseSection, sequence: int, now: float) -> RolloutRow:
     settings = section.rollout
     shares = {"shadow": settings.shadow_share, "ab": settings.ab_share}
-    row = RolloutRow(
+    return RolloutRow(
         sequence=sequence,
         release=identifier,
         control=control,
@@ -190,11 +206,10 @@ def _first_row(identifier: Id, control: Id, section: ReleaseSection, sequence: i
         step=0,
         share=shares.get(section.strategy, settings.steps[0]),
         settings=msgspec.json.encode(settings).decode(),
-        reason="",
+        reason="begun by its verdict",
         by="",
         at=now,
     )
-    return msgspec.structs.replace(row, reason=f"begun as {told(row)}")
 
 
 def waiting(ledger: Ledger, vault: Vault) -> list[VerdictRow]:
@@ -209,12 +224,7 @@ def _to_release(ledger: Ledger, vault: Vault, prefix: str) -> VerdictRow:
     if not prefix:
         found = waiting(ledger, vault)[-1:]
         if not found:
-            last = f"; the last one is {rows[-1].decision!r}: {rows[-1].reason}" if rows else ""
-            raise GateError(
-                f"no verdict that promotes waits for its release{last}",
-                where=ledger.name,
-                fix="only a verdict that promotes makes a release; `lifeloop run` gives one",
-            )
+            raise _none_waits(ledger, vault, rows)
         return found[0]
     found = [row for row in rows if row.id.startswith(prefix)]
     if not found:
@@ -224,6 +234,27 @@ def _to_release(ledger: Ledger, vault: Vault, prefix: str) -> VerdictRow:
         named = ", ".join(short(row.id) for row in found[:5])
         raise GateError(f"{len(found)} verdicts begin with {prefix!r}", where=ledger.name, fix=f"say which: {named}")
     return found[0]
+
+
+def _none_waits(ledger: Ledger, vault: Vault, rows: Sequence[VerdictRow]) -> GateError:
+    """Return the error that says what became of the last verdict, and of the last that promotes."""
+    what, fix = "no verdict that promotes waits for its release", "`lifeloop run` gives the next verdict"
+    if rows and rows[-1].decision != "promote":
+        what += f"; the last one is {rows[-1].decision!r}: {rows[-1].reason}"
+    last = next((row for row in reversed(rows) if row.decision == "promote"), None)
+    traffic, steps = ledger.traffic(), ledger.rollouts()
+    if last is None or traffic.production is None:
+        return GateError(what, where=ledger.name, fix=fix)
+    if traffic.production.verdict == last.id:
+        return GateError(f"{what}; {traffic.production.name} is in production by the last", where=ledger.name, fix=fix)
+    made = {row.release: vault.get_value(row.release, Release) for row in steps}
+    ended = [row for row in steps if made[row.release].verdict == last.id]
+    if ended and ended[-1].phase == RUNNING:
+        what += f"; {made[ended[-1].release].name} is on its way by the last ({told(ended[-1])})"
+    elif ended and ended[-1].phase == ROLLED_BACK:
+        what += f"; {made[ended[-1].release].name}, promoted by the last, was {_told_back(ended[-1])}"
+        fix = f"`lifeloop release {short(last.id)}` releases it again"
+    return GateError(what, where=ledger.name, fix=fix)
 
 
 def next_number(rows: Sequence[RolloutRow]) -> int:

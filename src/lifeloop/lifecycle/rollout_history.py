@@ -6,7 +6,7 @@ from itertools import groupby
 
 from msgspec import Struct
 
-from lifeloop.core.content import Id
+from lifeloop.core.content import Id, short
 from lifeloop.core.evidence import Release
 from lifeloop.lifecycle.rollouts import RUNNING, Position, position, watch_of
 from lifeloop.project import Project
@@ -20,7 +20,7 @@ class Decided(Struct, frozen=True):
 
     at: float
     what: str
-    """released, the strategy of a step, promoted or rolled_back."""
+    """released, the strategy of a step, promoted, rolled_back or came_back."""
     share: float
     reason: str
     by: str
@@ -37,7 +37,7 @@ class Told(Struct, frozen=True):
     decided: tuple[Decided, ...]
     """Oldest first."""
     served: tuple[int, int]
-    """Of a rollout: answers of its own and of both sides, from its first step to its end."""
+    """Of a rollout: answers of its own and of both sides, while it had a share of the traffic and was compared."""
     figures: tuple[str, ...] = ()
     """Of the running rollout: what its present step has come to."""
 
@@ -71,7 +71,11 @@ def _decided(history: Sequence[ReleaseRow], rows: Sequence[RolloutRow]) -> dict[
     decided: dict[Id, list[Decided]] = {}
     for row in history:
         found = decided.setdefault(row.id, [])
-        if not any(step.at == row.at and row.id in (step.release, step.control) for step in rows):
+        back = next((step for step in rows if (step.at, step.control) == (row.at, row.id)), None)
+        if back is not None:
+            what = f"instead of release {short(back.release)}, which was taken back: {back.reason}"
+            found.append(Decided(row.at, "came_back", 1.0, what, back.by))
+        elif not any((step.at, step.release) == (row.at, row.id) for step in rows):
             found.append(Decided(row.at, "released", 1.0, "to all traffic at once", ""))
     for step in rows:
         what = step.strategy if step.phase == RUNNING else step.phase
@@ -82,8 +86,8 @@ def _decided(history: Sequence[ReleaseRow], rows: Sequence[RolloutRow]) -> dict[
 def _figures(ledger: Ledger, place: Position, now: float) -> tuple[str, ...]:
     """Return what a running rollout has come to in its step, in words."""
     watch = watch_of(ledger, place)
-    watch.read()
-    seen = watch.observed(now, (now - place.began.at) / 3600.0)
+    watch.read(now)
+    seen = watch.observed((now - place.began.at) / 3600.0)
     row = place.row
     decision = roll_out.decide(place.settings, row.strategy, row.step, row.share, seen)
     lines = [roll_out.told_shadow(seen.shadow)] if seen.shadow and seen.shadow.n else []
@@ -91,14 +95,23 @@ def _figures(ledger: Ledger, place: Position, now: float) -> tuple[str, ...]:
     return (*lines, decision.reason)
 
 
-def _served(ledger: Ledger, rows: list[RolloutRow], release: Id, now: float) -> tuple[int, int]:
-    """Return how many answers a release gave while its rollouts ran, and how many both sides gave."""
-    own, total = 0, 0
-    for key, group in groupby(rows, lambda row: (row.release, row.control)):
+def _served(ledger: Ledger, rows: Sequence[RolloutRow], release: Id, now: float) -> tuple[int, int]:
+    """Return how many answers a release gave while its rollouts ran, and how many both sides gave.
+
+    A shadow gives none, and what it gives once it is promoted is no rollout's.
+    """
+    own, total, place = 0, 0, 0
+    for (one, control, compared), group in groupby(rows, _side_by_side):
         steps = list(group)
-        if key[0] != release or steps[0].phase != RUNNING:
+        place += len(steps)
+        if one != release or not compared:
             continue
-        until = now if steps[-1].phase == RUNNING else steps[-1].at
-        mine, other = ledger.count_served(key, steps[0].at, until)
+        until = rows[place].at if place < len(rows) else now
+        mine, other = ledger.count_served((release, control), steps[0].at, until)
         own, total = own + mine, total + mine + other
     return own, total
+
+
+def _side_by_side(row: RolloutRow) -> tuple[Id, Id, bool]:
+    """Return which two releases a row is about, and whether both answer people from then on."""
+    return row.release, row.control, row.phase == RUNNING and row.strategy != "shadow"

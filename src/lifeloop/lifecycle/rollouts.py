@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from lifeloop.core.evidence import Release
 from lifeloop.core.rollout_brief import Rollout
-from lifeloop.lifecycle.watching import Watch, watch
+from lifeloop.lifecycle.watching import Times, Watch, watch
 from lifeloop.stages import roll_out
 from lifeloop.stages.roll_out import HELD, WAITS, Decision, Observed
 from lifeloop.store.ledger import Ledger
@@ -18,6 +18,13 @@ from lifeloop.store.rows import ReleaseRow, RolloutRow, Traffic
 from lifeloop.store.vault import Vault
 
 RUNNING, PROMOTED, ROLLED_BACK = "running", "promoted", "rolled_back"
+
+MARGIN_SECONDS = 10.0
+"""How long after its last member gave up a request may be on record, the way of the log to the ledger included."""
+MOST_SECONDS = 900.0
+"""What counts is at most so old; of a call of a thousand texts that takes longer, what is on record by then counts."""
+LOADING_SECONDS = 900.0
+"""How long after a rollout began production may answer what was meant for a challenger that is not loaded yet."""
 
 
 class Position(Struct, frozen=True):
@@ -28,6 +35,7 @@ class Position(Struct, frozen=True):
     step_began: RolloutRow
     began: RolloutRow
     release: Release
+    control: Release
     settings: Rollout
     """As the brief had them when it began."""
 
@@ -74,9 +82,9 @@ class Steward:
     def _decide(self, place: Position) -> tuple[Decision, Observed]:
         if self._watch is None:
             self._watch = watch_of(self._ledger, place)
-        self._watch.read()
         now = self._clock()
-        seen = self._watch.observed(now, (now - place.began.at) / 3600.0)
+        self._watch.read(now)
+        seen = self._watch.observed((now - place.began.at) / 3600.0)
         row = place.row
         return roll_out.decide(place.settings, row.strategy, row.step, row.share, seen), seen
 
@@ -95,6 +103,7 @@ def position(ledger: Ledger, vault: Vault, newest: RolloutRow) -> Position:
         step_began=_first_alike(rows, step),
         began=_first_alike(rows, ("release", "control", "phase")),
         release=vault.get_value(newest.release, Release),
+        control=vault.get_value(newest.control, Release),
         settings=settings_of(newest),
     )
 
@@ -106,8 +115,17 @@ def settings_of(row: RolloutRow) -> Rollout:
 
 def watch_of(ledger: Ledger, place: Position) -> Watch:
     """Return what counts the present step, with nothing counted yet."""
-    slow_seconds = place.settings.slow_seconds or place.release.timeout_seconds / 2.0
-    return watch(ledger, place.step_began, place.settings, slow_seconds)
+    times = Times(
+        slow=place.settings.slow_seconds or place.release.timeout_seconds / 2.0,
+        whole=min(MOST_SECONDS, max(_longest(place.release), _longest(place.control)) + MARGIN_SECONDS),
+        loading_until=place.began.at + LOADING_SECONDS,
+    )
+    return watch(ledger, place.step_began, place.settings, times)
+
+
+def _longest(release: Release) -> float:
+    """Return how long an answer of a release may take: each member in turn, and one that falls silent in mid-stream."""
+    return release.timeout_seconds * (len({release.candidate, *release.fallback}) + 1)
 
 
 def _first_alike(rows: Sequence[RolloutRow], fields: Sequence[str]) -> RolloutRow:

@@ -6,21 +6,45 @@ rollback waits for no cycle.
 
 import contextlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 
-from lifeloop.core.content import short
+from lifeloop.core.content import Id, short
 from lifeloop.core.errors import GateError
 from lifeloop.core.evidence import Release
 from lifeloop.lifecycle.persons import said
 from lifeloop.lifecycle.releasing import TRIES, next_number
-from lifeloop.lifecycle.rollouts import ROLLED_BACK, promoted
+from lifeloop.lifecycle.rollouts import PROMOTED, ROLLED_BACK, promoted
 from lifeloop.project import Project
 from lifeloop.store.ledger import Ledger
 from lifeloop.store.rows import ReleaseRow, RolloutRow, Traffic
+from lifeloop.store.vault import Vault
 
 
-def finish(project: Project, *, by: str, reason: str, clock: Callable[[], float]) -> RolloutRow:
+class Ended(Struct, frozen=True):
+    """What a person put on record, and what it left in production."""
+
+    release: Id
+    """What was taken back, or put in production."""
+    name: str
+    phase: str
+    """promoted or rolled_back."""
+    strategy: str
+    step: int
+    """In which it was, from 1."""
+    settings: dict[str, Any]
+    """The brief's release.rollout as its rollout began with it; empty where there was none."""
+    production: Id
+    """The release in production from now on."""
+    production_name: str
+    reason: str
+    by: str
+    at: float
+
+
+def finish(project: Project, *, by: str, reason: str, clock: Callable[[], float]) -> Ended:
     """Put the release of the running rollout in production by a person's word. Raises GateError where none runs."""
     reason, by = said(reason, "--reason", "why it goes to all traffic now"), said(by, "--by", "your name")
     with contextlib.closing(project.open_ledger()) as ledger:
@@ -34,15 +58,15 @@ def finish(project: Project, *, by: str, reason: str, clock: Callable[[], float]
             later = msgspec.structs.replace(running, sequence=running.sequence + 1, reason=reason, by=by, at=now)
             row, made = promoted(later, vault.get_value(running.release, Release), traffic, now)
             if ledger.add_rollout_step(row, made):
-                return row
+                return _ended(vault, row)
         raise GateError("the record of rollouts changes all the time", where=ledger.name, fix="try again")
 
 
-def rollback(project: Project, *, by: str, reason: str, to: str = "", clock: Callable[[], float]) -> RolloutRow:
+def rollback(project: Project, *, by: str, reason: str, to: str = "", clock: Callable[[], float]) -> Ended:
     """Take back what came last: the running rollout, or else what is in production for the release before it.
 
-    `to` names another release that was in production, by the beginning of its id. Returns the row of the record, whose
-    `control` is in production from now on. Raises GateError where there is nothing to go back to.
+    `to` names another release that was in production, by the beginning of its id. Raises GateError where there is
+    nothing to go back to.
     """
     reason, by = said(reason, "--reason", "why it is taken back"), said(by, "--by", "your name")
     with contextlib.closing(project.open_ledger()) as ledger:
@@ -54,8 +78,25 @@ def rollback(project: Project, *, by: str, reason: str, to: str = "", clock: Cal
             if target is not None:
                 target = msgspec.structs.replace(target, sequence=_last(traffic) + 1, at=now)
             if ledger.add_rollout_step(row, target):
-                return row
+                return _ended(project.open_vault(), row)
         raise GateError("the record of rollouts changes all the time", where=ledger.name, fix="try again")
+
+
+def _ended(vault: Vault, row: RolloutRow) -> Ended:
+    production = row.release if row.phase == PROMOTED else row.control
+    return Ended(
+        release=row.release,
+        name=vault.get_value(row.release, Release).name,
+        phase=row.phase,
+        strategy=row.strategy,
+        step=row.step + 1,
+        settings=msgspec.json.decode(row.settings),
+        production=production,
+        production_name=vault.get_value(production, Release).name,
+        reason=row.reason,
+        by=row.by,
+        at=row.at,
+    )
 
 
 def _taken_back(

@@ -46,6 +46,8 @@ class StreamReading:
         self.finish = ""
         self.done = False
         """Whether the end has come: nothing that follows matters."""
+        self.moved = False
+        """Whether what was fed last brought the answer on, if only by a thought that is not passed on."""
         self._choices = choices
         self._tail = b""
         self._unfinished = b""
@@ -67,6 +69,7 @@ class StreamReading:
             raise Garbage("the endpoint's stream holds an endless line")
         texts: list[str] = []
         added: list[str | Choices] = []
+        self.moved = False
         for line in lines:
             if line[:5] == b"data:":
                 self._take(line[5:], texts, added)
@@ -76,6 +79,7 @@ class StreamReading:
                 raise Garbage("the endpoint's stream holds what is not a JSON object")
         if texts:
             added.append("".join(texts))
+            self.moved = True
         return added
 
     def end(self) -> list[str | Choices]:
@@ -110,6 +114,8 @@ class StreamReading:
             first = chunk.choices[0]
             if first.delta.content:
                 texts.append(first.delta.content)
+            elif not self.moved:
+                self.moved = _moves((decoded(data) or {}).get("choices"))
             if first.finish_reason:
                 self.finish = first.finish_reason
 
@@ -125,6 +131,7 @@ class StreamReading:
         choices = chunk.get("choices")
         if not isinstance(choices, list):
             return
+        self.moved = self.moved or _moves(choices)
         text = ""
         for choice in choices:
             if not isinstance(choice, dict) or choice.get("index") not in (None, 0):
@@ -158,6 +165,12 @@ def _is_more_than_text(choice: Any) -> bool:
         or bool(held.get("refusal"))
         or any(value is not None for key, value in held.items() if key not in _PLAIN)
     )
+
+
+def _moves(choices: Any) -> bool:
+    """Return whether the choices of a chunk hold anything: text, a thought, a piece of a call."""
+    deltas = [choice.get("delta") for choice in choices or () if isinstance(choice, dict)]
+    return any(value for delta in deltas if isinstance(delta, dict) for key, value in delta.items() if key != "role")
 
 
 def _told(choice: Any) -> Any:

@@ -56,9 +56,12 @@ class AnswersInLoop(Protocol):
         """Return the answer within `seconds`. Tries once: the asker decides about trying again. Raises Unanswered."""
 
     def stream_in_loop(self, request: Request, seconds: float) -> AsyncIterator[str | Choices | Answer]:
-        """Yield what the model adds as it comes, and last the whole Answer; `seconds` is the longest silence.
+        """Yield what the model adds as it comes, and last the whole Answer.
 
-        Raises Unanswered, also in the middle. `aclose` hangs up at once and gives the connection's place back.
+        `seconds` is the time until the first piece, and between what brings the answer on; a byte that says nothing or
+        an empty piece is no sign of life. Raises Unanswered, also in the middle.
+
+        `aclose` hangs up at once and gives the connection's place back.
         """
 
 

@@ -93,7 +93,10 @@ class Remote:
         return self._answered(said)
 
     async def stream_in_loop(self, request: Request, seconds: float) -> AsyncIterator[str | Choices | Answer]:
-        """Yield what comes, all of one read at once, then the whole Answer. Raises Unanswered, also in the middle."""
+        """Yield what comes, all of one read at once, then the whole Answer. Raises Unanswered, also in the middle.
+
+        What says nothing, such as the comments that keep a connection alive, gives the endpoint no more time.
+        """
         reading = StreamReading(choices=_wants_choices(request))
         stream = await self._upstream.stream(self._body(request, streams=True), seconds)
         pieces: list[str] = []
@@ -101,7 +104,10 @@ class Remote:
             if stream.status != 200:
                 check(stream.status, stream.headers)
             async for read in stream:
-                for added in reading.feed(read):
+                came = reading.feed(read)
+                if reading.moved and (pieces or came):
+                    stream.moved()
+                for added in came:
                     pieces.append(added if isinstance(added, str) else added.text)
                     yield added
                 if reading.done:

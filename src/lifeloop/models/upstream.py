@@ -63,17 +63,20 @@ class Upstream:
     async def stream(self, body: bytes, seconds: float) -> "Stream":
         """Return a response once its status and the first bytes of its body are there. Raises Unanswered.
 
-        `seconds` is the longest silence.
+        It has `seconds` in all until its reader says that it `moved`, and from then on as long each time.
         """
         pool = self._here()
+        now = pool.loop.time
+        begun = now()
         connection = pool.take() or await pool.wait(seconds)
         head = self._head + b"%d\r\n\r\n" % len(body)
-        exchange = connection.ask(head, body, seconds, streams=True)
+        exchange = connection.ask(head, body, seconds, waited=now() - begun, streams=True)
         try:
             try:
                 first = await exchange.more()
             except Stale:
-                exchange = (await pool.renew(seconds)).ask(head, body, seconds, streams=True)
+                connection = await pool.renew(seconds - (now() - begun))
+                exchange = connection.ask(head, body, seconds, waited=now() - begun, streams=True)
                 first = await exchange.more()
         except BaseException:
             exchange.leave()
@@ -122,6 +125,10 @@ class Stream:
         if not piece and not (piece := await self._exchange.more()):
             raise StopAsyncIteration
         return piece
+
+    def moved(self) -> None:
+        """Say that what came says something: the endpoint has its time anew."""
+        self._exchange.moved()
 
     def done(self) -> None:
         """Say that all that matters has come: the connection is kept, if the rest comes in a moment."""

@@ -86,6 +86,10 @@ class Exchange:
             raise self.failure
         return b""
 
+    def moved(self) -> None:
+        """Say that the stream has come on: another silence begins. Bytes alone do not say so."""
+        self.connection.wait_on(self)
+
     def leave(self) -> None:
         """Hang up, unless the response is over."""
         self.connection.hang_up(self)
@@ -122,8 +126,8 @@ class Connection(asyncio.Protocol):
     # what is asked of it
 
     def ask(self, head: bytes, body: bytes, seconds: float, *, waited: float = 0.0, streams: bool = False) -> Exchange:
-        """Send a request. It has `seconds` for the whole response, less what it `waited` before, or for a stream for
-        each silence in it.
+        """Send a request. It has `seconds` for the whole response, less what it `waited` before; a stream has it until
+        its reader says that it `moved`, and from then on as long until it does so again.
         """
         self._exchange = exchange = Exchange(self, seconds, streams)
         self._n_asked += 1
@@ -140,6 +144,11 @@ class Connection(asyncio.Protocol):
         if exchange is None or exchange is self._exchange:
             self._end(Unanswered("failed", "the connection was given up"))
 
+    def wait_on(self, exchange: Exchange) -> None:
+        """Give a stream its time anew. The timer comes too early then, and looks again."""
+        if exchange is self._exchange:
+            self._deadline = self.loop.time() + exchange.seconds
+
     def linger(self, exchange: Exchange) -> None:
         """Read the rest of a response for nobody, for a moment."""
         if exchange is self._exchange:
@@ -154,8 +163,6 @@ class Connection(asyncio.Protocol):
             self._paused = False
             if not self.closed:
                 self._transport.resume_reading()
-                if self._exchange is not None:
-                    self._arm(self._exchange.seconds)
 
     # what the event loop says
 
@@ -183,13 +190,11 @@ class Connection(asyncio.Protocol):
             self._end(exchange.failure)
         elif exchange.finished:
             self._over(exchange)
-        elif exchange.streams:
-            self._deadline = self.loop.time() + exchange.seconds
-            if exchange.pieces:
-                if exchange.ahead > AHEAD and not self._paused:
-                    self._paused = True
-                    self._transport.pause_reading()
-                exchange.wake()
+        elif exchange.streams and exchange.pieces:
+            if exchange.ahead > AHEAD and not self._paused:
+                self._paused = True
+                self._transport.pause_reading()
+            exchange.wake()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Note the end; a body that only the end of the connection ends is whole now."""
@@ -285,12 +290,13 @@ class Connection(asyncio.Protocol):
     def _look_at_the_clock(self) -> None:
         self._timer = None
         left = self._deadline - self.loop.time()
+        exchange = self._exchange
         if left > 0.0005:
             self._arm(left)
-        elif self._paused and self._exchange is not None:  # its reader is silent, not the endpoint
-            self._arm(self._exchange.seconds)
-        elif self._exchange is not None:
-            seconds = self._exchange.seconds
+        elif exchange is not None and exchange.streams and exchange.pieces:  # its reader is silent, not the endpoint
+            self._arm(exchange.seconds)
+        elif exchange is not None:
+            seconds = exchange.seconds
             self._end(Unanswered("timed out", f"the endpoint took longer than {seconds:g} s"))
         else:
             self._end(None)

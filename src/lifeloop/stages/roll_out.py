@@ -25,7 +25,7 @@ MISMATCH = 0.001
 
 HELD = "held: "
 """How the reason of a rollout begins that is not promoted since its traffic is not split as meant."""
-WAITS = "waits for a person: "
+WAITS = "waits for a person (`lifeloop release --finish`, or `lifeloop rollback`): "
 """How it begins where a person is to say how it goes on."""
 
 Strategy = Literal["shadow", "canary", "ab"]
@@ -34,7 +34,7 @@ Action = Literal["stay", "hold", "next", "promote", "roll_back"]
 CALLED: dict[str, str] = {
     "failures": "failures",
     "slow": "slow answers",
-    "disliked": "dislike",
+    "disliked": "disliked answers",
     "corrected": "corrected answers",
 }
 """Figures in words."""
@@ -141,31 +141,42 @@ def _shown(settings: Rollout, strategy: Strategy, step: int, seen: Observed) -> 
     n = max((figure.counts[0] for figure in seen.figures), default=0)
     if n < settings.min_events:
         return Decision("stay", f"{n:,} of at least {settings.min_events:,} answers counted")
-    open_questions = _open(settings, strategy, step, seen)
-    if not open_questions:
+    questions = _open(settings, strategy, step, seen)
+    if not questions:
         action: Action = "promote" if strategy == "ab" or step + 1 == len(settings.steps) else "next"
         return Decision(action, _why_on(settings, strategy, step, seen))
     if n >= settings.most_events:
-        return Decision("roll_back", f"not shown after {n:,} answers: {'; '.join(open_questions)}")
-    return Decision("stay", f"open after {n:,} answers: {'; '.join(open_questions)}")
+        asked = "; ".join(f"{each.asked} in {_told_or_nothing(each, settings)}" for each in questions)
+        return Decision("roll_back", f"not shown after {n:,} answers: whether it is {asked}")
+    asked = "; ".join(_in_short(each) for each in questions)
+    return Decision("stay", f"open after {n:,} answers: whether it is {asked}")
 
 
-def _open(settings: Rollout, strategy: Strategy, step: int, seen: Observed) -> list[str]:
+class _Question(Struct, frozen=True):
+    """What is not shown yet."""
+
+    asked: str
+    name: Figure
+    seen: Seen | None
+    """None where nothing was."""
+
+
+def _open(settings: Rollout, strategy: Strategy, step: int, seen: Observed) -> list[_Question]:
     """Return what must be shown to leave this step and is not yet."""
     if not must_be_as_good(settings, strategy, step):
         return []
-    found = {figure.figure: figure for figure in seen.figures}
+    found = {figure.figure: figure for figure in seen.figures if sum(figure.counts)}
     waiting = []
     for name in settings.as_good:
         if strategy == "ab" and name == settings.better:
             continue
         figure = found.get(name)
         if figure is None or not two_sides.is_shown(figure.evidence.as_good, 1.0 - settings.assurance):
-            waiting.append(f"whether it is as good in {_told_or_nothing(figure, name, settings)}")
+            waiting.append(_Question("as good", name, figure))
     if strategy == "ab":
         figure = found.get(settings.better)
         if figure is None or not two_sides.is_shown(figure.evidence.better, 1.0 - settings.confidence):
-            waiting.append(f"whether it is better in {_told_or_nothing(figure, settings.better, settings)}")
+            waiting.append(_Question("better", settings.better, figure))
     return waiting
 
 
@@ -210,7 +221,10 @@ def told_shadow(shadow: Shadowed) -> str:
     )
 
 
-def _told_or_nothing(figure: Seen | None, name: Figure, settings: Rollout) -> str:
-    if figure is None or not sum(figure.counts):
-        return f"{CALLED[name]}: nothing seen"
-    return told(figure, settings)
+def _in_short(question: _Question) -> str:
+    nothing = "" if question.seen else ": nothing seen"
+    return f"{question.asked} in {CALLED[question.name]}{nothing}"
+
+
+def _told_or_nothing(question: _Question, settings: Rollout) -> str:
+    return told(question.seen, settings) if question.seen else f"{CALLED[question.name]}: nothing seen"

@@ -36,6 +36,7 @@ from lifeloop.store.rows import (
     VerdictRow,
 )
 from lifeloop.store.served import insert_served
+from lifeloop.store.traffic import Place
 
 __all__ = [
     "BUSY_SECONDS",
@@ -192,7 +193,7 @@ class Ledger:
             return traffic.recorded_until(connection)
 
     def served_by(self, sides: tuple[Id, Id], *, after: Place, until: float, limit: int) -> list[ServedRow]:
-        """Return what two releases served that began after a place (time, sequence number) and until a time, in order."""
+        """Return what two releases served that began after a place and until a time, in that order."""
         with self._transaction() as connection:
             return list(traffic.served(connection, sides, after, until, limit))
 
@@ -207,7 +208,7 @@ class Ledger:
             return traffic.count_served(connection, sides, since, until)
 
     def shadows_of(self, release: Id, *, after: Place, until: float, limit: int) -> list[ShadowRow]:
-        """Return what a release answered unseen after a place and until a time, beside what was shown, in order."""
+        """Return what a release answered unseen after a place and until a time, beside what was shown."""
         with self._transaction() as connection:
             return list(traffic.shadowed(connection, release, after, until, limit))
 

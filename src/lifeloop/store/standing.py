@@ -14,6 +14,7 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from lifeloop.core.errors import StoreError
+from lifeloop.core.events import ABANDONED
 
 Rows = list[tuple[Any, ...]]
 
@@ -25,10 +26,15 @@ class RolloutStanding(Struct, frozen=True):
     strategy: str
     phase: str
     step: int
+    """From 1."""
     share: float
     reason: str
     by: str
     at: float
+    answers: int = 0
+    """Of its own since the step began, also unseen ones of a shadow; 0 once it has ended."""
+    failed: int = 0
+    """Of those, the ones that its candidate did not give."""
 
 
 class Standing(Struct, frozen=True):
@@ -105,10 +111,8 @@ def _read(query: Callable[[str], Rows]) -> Standing:
         "SELECT r.id, r.name, r.at, coalesce(v.override_by, '') FROM releases r "
         "LEFT JOIN verdicts v ON v.id = r.verdict ORDER BY r.sequence DESC LIMIT 1"
     )
-    rollout = query(
-        "SELECT release, strategy, phase, step, share, reason, by, at FROM rollouts ORDER BY sequence DESC LIMIT 1"
-    )
     counts = [int(query(f"SELECT count(*) FROM {table}")[0][0]) for table in ("releases", "events", "feedback")]
+    n_shadows = int(query("SELECT count(*) FROM events WHERE shadow_of != ''")[0][0])
     learned = int(cycle[0][2]) if cycle else 0
     return Standing(
         cycle=int(cycle[0][0]) if cycle else 0,
@@ -121,12 +125,32 @@ def _read(query: Callable[[str], Rows]) -> Standing:
         name=str(release[0][1]) if release else "",
         released_at=float(release[0][2]) if release else 0.0,
         n_releases=counts[0],
-        n_events=counts[1],
+        n_events=counts[1] - n_shadows,
         n_feedback=counts[2],
         new_feedback=int(query(f"SELECT count(*) FROM feedback WHERE sequence > {learned}")[0][0]),
         override_by=str(verdict[0][3]) if verdict else "",
         release_override_by=str(release[0][3]) if release else "",
-        rollout=RolloutStanding(*rollout[0]) if rollout else None,
+        rollout=_rollout(query),
+    )
+
+
+def _rollout(query: Callable[[str], Rows]) -> RolloutStanding | None:
+    """Return how the last rollout stands, with what is counted fast: the answers of its own, which are the fewer."""
+    step = "release, control, strategy, phase, step, share"
+    rows = query(f"SELECT {step}, reason, by, at FROM rollouts ORDER BY sequence DESC LIMIT 1")
+    if not rows:
+        return None
+    release, _, strategy, phase, number, share, reason, by, at = rows[0]
+    answers = failed = 0
+    if phase == "running":
+        same = f"({step}) = (SELECT {step} FROM rollouts ORDER BY sequence DESC LIMIT 1)"
+        before = f"SELECT coalesce(max(sequence), 0) FROM rollouts WHERE NOT {same}"
+        since = f"SELECT min(at) FROM rollouts WHERE sequence > ({before})"
+        bad = f"CASE WHEN error = '' OR error LIKE '{ABANDONED}%' THEN 0 ELSE 1 END"
+        of_step = f"release = '{release}' AND at >= ({since})"
+        answers, failed = query(f"SELECT count(*), coalesce(sum({bad}), 0) FROM events WHERE {of_step}")[0]
+    return RolloutStanding(
+        release, strategy, phase, int(number) + 1, share, reason, by, float(at), int(answers), int(failed)
     )
 
 

@@ -154,9 +154,7 @@ def judged(
         yield JudgedRow(*row)
 
 
-def shadowed(
-    connection: sa.Connection, release: Id, after: Place, until: float, limit: int
-) -> Iterator[ShadowRow]:
+def shadowed(connection: sa.Connection, release: Id, after: Place, until: float, limit: int) -> Iterator[ShadowRow]:
     """Yield what a release answered unseen after a place and until a time, each beside what was shown instead."""
     shown = schema.events.alias("shown")
     s = shown.c

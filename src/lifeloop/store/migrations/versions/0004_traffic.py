@@ -31,7 +31,7 @@ def upgrade() -> None:
             "release", sa.String(64), nullable=False, comment="vault id of the release on its way to all traffic"
         ),
         sa.Column("control", sa.String(64), nullable=False, comment="id of the release in production meanwhile"),
-        sa.Column("strategy", sa.String(16), nullable=False, comment="shadow, canary or ab"),
+        sa.Column("strategy", sa.String(16), nullable=False, comment="direct, shadow, canary or ab"),
         sa.Column("phase", sa.String(16), nullable=False, comment="running, promoted or rolled_back"),
         sa.Column("step", sa.Integer, nullable=False, comment="which of its steps, from 0"),
         sa.Column("share", sa.Float, nullable=False, comment="of the traffic that it gets"),
@@ -60,7 +60,7 @@ def upgrade() -> None:
         sa.Column("expires", sa.Float, nullable=False, comment="0 for never"),
         sa.Column("scopes", sa.Text, nullable=False, comment="JSON list: infer, feedback, admin"),
         sa.Column("projects", sa.Text, nullable=False, comment="JSON list; empty for this ledger's"),
-        sa.Column("limits", sa.Text, nullable=False, comment="JSON: requests, tokens and money a minute, day or month"),
+        sa.Column("limits", sa.Text, nullable=False, comment="JSON: requests and tokens a minute, money a day"),
         sa.Column("by", sa.String(255), nullable=False),
         sa.Column("at", sa.Float, nullable=False),
     )
