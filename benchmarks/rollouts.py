@@ -3,7 +3,7 @@
 A challenger that is worse by the margin must be taken back, always and before it served a fifth of the traffic; two
 equal ones must end as they should. Users come anew with each request, or again and again with habits of their own.
 
-python benchmarks/rollouts.py [--runs 200] [--requests 400000] [--only WORD]
+python benchmarks/rollouts.py [--runs 200] [--requests 400000] [--behind 3000] [--only WORD]
 """
 
 import argparse
@@ -20,6 +20,8 @@ from lifeloop.stages.roll_out import Observed, Seen
 from lifeloop.stats.two_sides import Rounds, Weighing
 
 FAILURES_ALONE = Rollout(as_good=("failures",))
+BEHIND = 3000
+"""How many requests come until one counts: those of the 30 s that answers may take, at a hundred a second."""
 
 
 class World(NamedTuple):
@@ -121,18 +123,29 @@ class Step:
         return Observed(tuple(figures), (self.units[0], self.units[1]), (self.units[0], self.units[1]), hours)
 
 
-def simulate(world: World, settings: Rollout, strategy: roll_out.Strategy, seed: int, most_requests: int) -> Outcome:
+def simulate(
+    world: World,
+    settings: Rollout,
+    strategy: roll_out.Strategy,
+    seed: int,
+    most_requests: int,
+    behind: int = BEHIND,
+) -> Outcome:
     """Run one rollout to its end, looking at the figures every 200 requests at first and every 3% more later.
 
-    After `most_requests` its time (`hours`) is over.
+    A request counts once `behind` more have come. After `most_requests` its time (`hours`) is over.
     """
     traffic, place, share = Traffic(world, seed), 0, settings.steps[0]
     share = settings.ab_share if strategy == "ab" else share
     step, n, in_step, own, first_above = Step(settings), 0, 0, 0, 1.0
+    waiting: list[tuple[int, bool, float, float | None]] = []
     while True:
         batch = max(200, in_step // 33)
         requests = traffic.draw(batch, share)
-        step.count(requests)
+        waiting += requests
+        n_old = max(0, len(waiting) - behind)
+        step.count(waiting[:n_old])
+        del waiting[:n_old]
         n, in_step = n + batch, in_step + batch
         own += sum(request[1] for request in requests)
         decision = roll_out.decide(settings, strategy, place, share, step.seen(settings.hours * n / most_requests))
@@ -141,6 +154,7 @@ def simulate(world: World, settings: Rollout, strategy: roll_out.Strategy, seed:
         if decision.action == "next":
             share, place = roll_out.next_share(settings, place), place + 1
             step, in_step = Step(settings), 0
+            waiting.clear()
             if share > 0.1:
                 first_above = min(first_above, own / n)
 
@@ -201,6 +215,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--requests", type=int, default=400_000)
+    parser.add_argument("--behind", type=int, default=BEHIND, help="requests that come until one counts")
     parser.add_argument("--only", default="")
     asked = parser.parse_args()
     groups: list[tuple[str, roll_out.Strategy, Rollout, list[World]]] = [
@@ -216,7 +231,9 @@ def main() -> None:
             if asked.only and asked.only not in f"{group}: {world.name}":
                 continue
             started = time.perf_counter()
-            came = told([simulate(world, settings, strategy, seed, asked.requests) for seed in range(asked.runs)])
+            came = told(
+                [simulate(world, settings, strategy, n, asked.requests, asked.behind) for n in range(asked.runs)]
+            )
             print(
                 f"{f'{group}: {world.name}':44} {came.promoted:9.1%} {came.rolled_back:11.1%} {came.median:9,.0f} "
                 f"{came.largest_share:12.1%} {time.perf_counter() - started:8.1f}",

@@ -197,6 +197,42 @@ WRONG = {
     ),
     "a prompt outside the folder": ('prompt = "short"', 'prompt = "../../etc"', "lifeloop.toml", "folder in prompts/"),
     "a prompt that climbs out": ('prompt = "short"', 'prompt = "a/../../etc"', "lifeloop.toml", "folder in prompts/"),
+    "a kind of personal data that there is not": (
+        "[candidates.floor]",
+        '[gateway.protection]\nredact = ["mial"]\n[candidates.floor]',
+        "lifeloop.toml: gateway.protection.redact",
+        "one of mail",
+    ),
+    "a region that there is not": (
+        "[candidates.floor]",
+        '[gateway.protection]\nregions = ["UK"]\n[candidates.floor]',
+        "lifeloop.toml: gateway.protection.regions",
+        "ISO 3166",
+    ),
+    "a filter's pattern that is none": (
+        "[candidates.floor]",
+        '[gateway.protection]\ninput_filters = ["pattern:(ab"]\n[candidates.floor]',
+        "lifeloop.toml: gateway.protection.input_filters",
+        "Python's re",
+    ),
+    "a filter that is not installed": (
+        "[candidates.floor]",
+        '[gateway.protection]\noutput_filters = ["leek"]\n[candidates.floor]',
+        "lifeloop.toml: gateway.protection.output_filters",
+        "'leak'",
+    ),
+    "a kind with a process of its own that there is not": (
+        "[candidates.floor]",
+        '[gateway.hosting]\nseparate = ["vllm", "llamacp"]\n[candidates.floor]',
+        "lifeloop.toml: gateway.hosting.separate",
+        "'llamacpp'",
+    ),
+    "a kind to mask in the data that there is not": (
+        "[candidates.floor]",
+        '[data.refine.personal_data]\nkinds = ["mial"]\n[candidates.floor]',
+        "lifeloop.toml: data.refine.personal_data.kinds",
+        "one of mail",
+    ),
     "a hidden prompt": ('prompt = "short"', 'prompt = ".git"', "lifeloop.toml", "folder in prompts/"),
 }
 

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from lifeloop.core.content import short
+from lifeloop.core.events import Event
 from lifeloop.core.evidence import Leaderboard, Release, Verdict
 from lifeloop.lifecycle.audit import audit
 from lifeloop.lifecycle.gate import row_of
@@ -55,7 +56,9 @@ def rollouts(folder: Path) -> list[tuple[str, str, float, str]]:
 
 
 def test_nothing_waits_after_a_verdict_that_is_released(finished):
-    assert_clear(call("-C", finished, "release"), "no verdict that promotes waits for its release")
+    said = call("-C", finished, "release")
+    assert_clear(said, "no verdict that promotes waits for its release; tfidf is in production by the last")
+    assert "the last one is 'promote'" not in said.all
 
 
 def test_a_verdict_that_does_not_promote_is_refused(finished):
@@ -92,17 +95,35 @@ def test_a_canary_begins_beside_what_is_in_production(finished):
     assert (begun["state"], begun["name"], begun["about"]) == (
         "rolling_out",
         "majority",
-        "begun as canary, step 1: 1.0% of the traffic",
+        "canary, step 1: 1.0% of the traffic",
     )
     assert rollouts(finished) == [("canary", "running", 0.01, "")]
     assert names(finished) == ["tfidf"], "nothing has been shown yet"
     status = call("-C", finished, "status").out
-    assert re.search(r"rollout     \w{12}, canary, step 1: 1.0% of the traffic, since just now: begun as", status)
+    assert re.search(
+        r"rollout     \w{12}, canary, step 1: 1.0% of the traffic, since just now: begun by its verdict", status
+    )
+    assert "0 answers of its own in this step; `lifeloop release --list` has all figures" in status
     why = call("-C", finished, "why", begun["release"]).out
     assert "rollout   " in why and "canary at 1.0%: begun" in why and short(verdict) in why
     listed = call("-C", finished, "release", "--list").out
     assert "canary 1.0%: begun" in listed and "now: 0 of at least 50 answers counted" in listed
     assert audit(open_project(finished)).rollouts[0].problems == ()
+
+
+def test_a_reason_stands_one_figure_to_a_line(finished):
+    another_verdict(finished)
+    call("-C", finished, "release", "--strategy", "canary")
+    figures = [f"{name} 1.00% of 812 against 1.02% of 7,423 (margin 2.00%)" for name in ("failures", "slow answers")]
+    with ledger_of(finished) as ledger:
+        row = ledger.rollouts()[-1]
+        reason = "; ".join(["not shown to be worse: " + figures[0], figures[1], "812 of 8,235 answers were its own"])
+        later = msgspec.structs.replace(row, sequence=2, step=1, share=0.05, reason=reason, at=row.at + 1)
+        assert ledger.add_rollout_step(later)
+    for command in (["status"], ["release", "--list"]):
+        said = call("-C", finished, *command).out
+        assert set(figures) < {line.strip() for line in said.splitlines()}, said
+        assert max(map(len, said.splitlines())) < 110
 
 
 def test_while_one_runs_another_waits_and_says_so(finished):
@@ -123,10 +144,13 @@ def test_a_rollout_is_ended_by_hand_in_either_direction(finished):
     call("-C", finished, "release", "--strategy", "shadow")
     said = call("-C", finished, "rollback", "--by", "Ann Lee", "--reason", "not today")
     assert said.code == 0 and "by Ann Lee: not today" in said.out
+    assert said.out.startswith("taken back: majority (release ") and "in production: tfidf (release " in said.out
     assert rollouts(finished)[-1] == ("shadow", "rolled_back", 0.0, "Ann Lee")
     assert names(finished) == ["tfidf"]
-    assert_clear(call("-C", finished, "release"), "no verdict that promotes waits")
     verdict = next(row.id for row in audit(open_project(finished)).verdicts if row.sequence == 2)
+    nothing_waits = call("-C", finished, "release")
+    assert_clear(nothing_waits, "majority, promoted by the last, was taken back by Ann Lee: not today")
+    assert f"`lifeloop release {short(verdict)}` releases it again" in nothing_waits.err
     assert call("-C", finished, "release", verdict, "--strategy", "ab").code == 0, "a person may try it again"
     assert_clear(call("-C", finished, "release", "--finish", "--by", "Ann Lee"), "reason")
     said = call("-C", finished, "release", "--finish", "--by", "Ann Lee", "--reason", "liked by all")
@@ -170,6 +194,82 @@ def test_a_cycle_is_held_against_what_it_began_with_whatever_is_rolled_back_sinc
     call("-C", finished, "rollback")
     again = run(finished).result
     assert (again.cycle, again.verdict_id, again.fresh) == (2, began.verdict_id, False)
+    told = call("-C", finished, "run").out
+    if again.verdict.decision == "promote":
+        assert "not released: " in told
+    else:
+        assert "production changed since: tfidf (release " in told
+        assert "a changed brief, new data or new feedback starts a cycle" in told
+
+
+def test_a_run_says_that_its_release_was_replaced_or_taken_back_and_how_it_goes_out_again(finished, first):
+    another_verdict(finished)
+    call("-C", finished, "release")
+    told = call("-C", finished, "run").out
+    assert "not released: tfidf: it was in production before; majority is in production since" in told
+    assert f"`lifeloop rollback --to {short(first.result.released)}` brings it back" in told
+
+    call("-C", finished, "rollback")
+    with ledger_of(finished) as ledger:
+        majority = ledger.releases()[1].id
+    call("-C", finished, "rollback", "--to", majority[:8], "--by", "Ann", "--reason", "rude")
+    told = call("-C", finished, "run").out
+    assert "not released: tfidf: it was taken back by Ann: rude; majority is in production since" in told
+    assert f"`lifeloop release {short(first.result.verdict_id)}` releases it again" in told
+    assert call("-C", finished, "release", short(first.result.verdict_id)).code == 0
+    assert names(finished) == ["tfidf", "majority", "tfidf", "majority", "tfidf"]
+
+
+def test_what_it_gives_once_it_is_promoted_or_unseen_is_no_part_of_its_rollout(finished):
+    another_verdict(finished)
+    call("-C", finished, "release", "--strategy", "shadow")
+    serve(finished, shadow=True)
+    assert "gave" not in call("-C", finished, "release", "--list").out
+    status = call("-C", finished, "status").out
+    assert "served      1 requests" in status, "the shadow's answer is none"
+    assert "shadow: 10.0% of the requests, unseen" in status and "1 answers of its own in this step" in status
+    call("-C", finished, "rollback")
+    call("-C", finished, "release", short(promoting(finished)), "--strategy", "canary")
+    serve(finished)
+    call("-C", finished, "release", "--finish", "--by", "Ann", "--reason", "good")
+    serve(finished)
+    call("-C", finished, "rollback")
+    serve(finished)
+    assert "gave 1 of 2 answers while it was rolled out, 50.0%" in call("-C", finished, "release", "--list").out
+
+
+def promoting(folder: Path) -> str:
+    """Return the id of the last verdict."""
+    with ledger_of(folder) as ledger:
+        return ledger.verdicts()[-1].id
+
+
+def serve(folder: Path, *, shadow: bool = False) -> None:
+    """Record an answer of production, and one of the rollout's release where there was any, now."""
+    with ledger_of(folder) as ledger:
+        n, sides = ledger.count_events(), [ledger.rollouts()[-1].control, ledger.rollouts()[-1].release]
+        shown = f"e{n}"
+        ledger.add_served(
+            [
+                Event(
+                    f"e{n + place}",
+                    time.time(),
+                    side,
+                    "c",
+                    "n",
+                    "i",
+                    "o",
+                    None,
+                    0.1,
+                    1,
+                    1,
+                    0.0,
+                    shadow_of=shown if shadow and place else "",
+                )
+                for place, side in enumerate(sides)
+            ],
+            [],
+        )
 
 
 # rollback
@@ -188,8 +288,22 @@ def test_production_goes_back_to_what_was_before_and_history_is_kept(finished):
     assert [problem for release in found.releases for problem in release.problems] == []
     assert found.rollouts[0].problems == ()
     listed = call("-C", finished, "release", "--list").out
-    assert listed.count("in production") == 1 and "rolled back by" in listed
+    assert listed.count("in production\n") == 1 and "rolled back by" in listed
+    assert re.search(r"came back by .*: instead of release \w{12}, which was taken back: taken back by hand", listed)
     assert_clear(call("-C", finished, "rollback"), "there is no release before tfidf")
+
+
+def test_what_a_rollback_came_to_as_json(finished, first):
+    verdict = another_verdict(finished)
+    call("-C", finished, "release", "--strategy", "canary")
+    status = json.loads(call("-C", finished, "status", "--json").out)["rollout"]
+    assert (status["strategy"], status["step"], status["answers"], status["failed"]) == ("canary", 1, 0, 0)
+    found = json.loads(call("-C", finished, "rollback", "--json").out)
+    assert (found["name"], found["phase"], found["step"]) == ("majority", "rolled_back", 1)
+    assert (found["production"], found["production_name"]) == (first.result.released, "tfidf")
+    assert found["settings"]["steps"] == [0.01, 0.05, 0.1, 0.5]
+    call("-C", finished, "release", short(verdict))
+    assert json.loads(call("-C", finished, "rollback", "--json").out)["production_name"] == "tfidf"
 
 
 def test_a_release_is_named_to_go_back_to(finished, first):

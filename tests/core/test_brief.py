@@ -83,6 +83,19 @@ WRONG = {
     "unknown key of a nested table": ("guard = 0.05 }", "gard = 0.05 }", "data.splits.gard", "`guard`"),
     "unknown key of an objective": ("target = 0.9", "target = 0.9\ntarge = 1", "objectives[0].targe", "`target`"),
     "unknown key like nothing there is": ("[gate]", "[gate]\nzzz = 1", "gate.zzz", "remove it"),
+    "a key of a table within": ("[gate]", "[gateway]\nretries = 1\n[gate]", "gateway.retries", "[gateway.continuity]"),
+    "a key of another table": (
+        "[gate]",
+        "[gateway.continuity]\nin_flight = 1\n[gate]",
+        "gateway.continuity.in_flight",
+        "[gateway.load]",
+    ),
+    "an origin with a path": (
+        "[gate]",
+        '[gateway.protection]\ncors = ["https://a.example/x"]\n[gate]',
+        "gateway.protection.cors",
+        "scheme, host and port",
+    ),
     "a text for a number": ("target = 0.9", 'target = "high"', "objectives[0].target", "value of that kind"),
     "a number for a text": ('source = "data.csv"', "source = 3", "data.source", "value of that kind"),
     "a number for a table": (

@@ -52,6 +52,15 @@ def test_settings_that_contradict_one_another_are_refused(rest, where, what):
     assert where in caught.value.where and caught.value.fix
 
 
+@pytest.mark.parametrize("line", ['watch = ["slowness"]', 'as_good = ["slowness"]', 'better = "slowness"'])
+def test_a_figure_that_there_is_not_is_answered_with_those_there_are(line):
+    with pytest.raises(BriefError) as caught:
+        brief(f"[release.rollout]\n{line}\n")
+    assert caught.value.fix == "write one of: 'failures', 'slow', 'disliked', 'corrected'"
+    with pytest.raises(BriefError, match="'user', 'request'"):
+        brief('[release.rollout]\nassign = "nobody"\n')
+
+
 def test_an_a_b_test_may_have_any_share_and_needs_no_steps_below_a_tenth():
     found = brief('[release]\nstrategy = "ab"\n[release.rollout]\nsteps = [0.5]\nab_share = 0.3\n')
     assert found.release.rollout.ab_share == 0.3

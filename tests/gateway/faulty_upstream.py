@@ -127,6 +127,37 @@ class Upstream:
         await writer.drain()
         return False
 
+    async def _keep_alive(self, body, writer, piece=b": keep-alive\n\n"):
+        if body.get("stream"):
+            await self._begin_stream(writer)
+        for _ in range(300):  # whole bodies have their time in all
+            if body.get("stream"):
+                writer.write(piece)
+                await writer.drain()
+            await asyncio.sleep(0.03)
+
+    async def _say_nothing(self, body, writer):
+        await self._keep_alive(body, writer, b'data: {"choices":[{"index":0,"delta":{"content":""}}]}\n\n')
+
+    async def _keep_alive_in_the_middle(self, body, writer):
+        await self._begin_stream(writer)
+        self._piece(writer, self.said[0])
+        for _ in range(300):
+            writer.write(
+                b': keep-alive\n\ndata: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n'
+            )
+            await writer.drain()
+            await asyncio.sleep(0.03)
+
+    async def _think_in_the_middle(self, body, writer):
+        await self._begin_stream(writer)
+        self._piece(writer, self.said[0])
+        for _ in range(30):
+            writer.write(b'data: {"choices":[{"index":0,"delta":{"content":null,"reasoning_content":"hm"}}]}\n\n')
+            await writer.drain()
+            await asyncio.sleep(0.03)
+        return await self._well(body, writer)
+
     async def _reset_in_the_middle(self, body, writer):
         await self._begin_stream(writer)
         self._piece(writer, self.said[0])

@@ -33,7 +33,7 @@ class InLoop:
         self.script = list(script)
         self.breaks_at = breaks_at
         self.ending = ending
-        self.places = self.calls = self.most = 0
+        self.places = self.calls = self.most = self.given = 0
         self.requests = []
 
     async def answer_in_loop(self, request, seconds):
@@ -55,6 +55,7 @@ class InLoop:
                         await self._next()
                 except TimeoutError:
                     raise Unanswered("timed out", f"silent for {seconds:g} s") from None
+                self.given += 1
                 yield piece
             if self.ending:
                 yield self._whole()

@@ -334,6 +334,22 @@ def test_clients_that_vanish_mid_stream_give_their_place_back(tmp_path):
     assert all(event.error.startswith("abandoned: ") for event in events)
 
 
+@pytest.mark.parametrize("pause", [0.0, 0.2])
+def test_a_client_that_leaves_is_noticed_behind_a_body_that_is_large(tmp_path, pause):
+    """Reading stops while a large body waits for the application, and must go on after it."""
+    scene = Scene(tmp_path, "chat")
+    model = Streams(["a"] * 30, seconds=0.05)
+    scene.candidate("writer", model)
+    scene.release("writer")
+    body = json.dumps({"model": "desk", "messages": said("word " * 40_000), "stream": True}).encode()
+    with scene.running() as url:
+        with Raw(url) as raw:
+            raw.post(CHAT, body)
+            time.sleep(pause)
+        (event,) = scene.events(1)
+    assert event.error == "abandoned: the connection ended" and event.tokens_in > 40_000
+
+
 def test_small_packets_are_not_held_back(url):
     streamed = {"model": "desk", "messages": said("x"), "stream": True}
     with httpx.Client() as client:

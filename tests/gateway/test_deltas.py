@@ -30,6 +30,20 @@ def test_what_is_no_choice_adds_nothing():
     assert merged(["7", "{broken", "[3]", "{}"]) == "" and merged([]) == ""
 
 
+def test_texts_of_any_name_are_put_together_and_those_that_come_whole_are_not():
+    delta = {"role": "assistant", "reasoning": "It is ", "reasoning_details": [{"text": "so"}]}
+    more = {"role": "assistant", "reasoning": "sunny.", "reasoning_details": [{"text": "then"}]}
+    (choice,) = json.loads(merged([chunk(delta), chunk(more)]))
+    details = [{"text": "so"}, {"text": "then"}]
+    assert choice["message"] == {"role": "assistant", "reasoning": "It is sunny.", "reasoning_details": details}
+
+
+def test_choices_and_calls_without_an_index_are_kept():
+    calls = [{"id": name, "function": {"name": "f", "arguments": f'{{"city": "{name}"}}'}} for name in ("a", "b")]
+    (choice,) = json.loads(merged(json.dumps([{"delta": {"tool_calls": [call]}}]) for call in calls))
+    assert choice["message"]["tool_calls"] == calls and choice["index"] == 0
+
+
 @given(pieces=st.lists(st.tuples(st.integers(0, 3), st.text(max_size=5)), max_size=30))
 def test_the_texts_of_each_choice_come_in_their_order(pieces):
     whole = json.loads(merged(chunk({"content": text}, index) for index, text in pieces) or "[]")

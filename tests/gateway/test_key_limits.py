@@ -129,6 +129,41 @@ def test_whoever_waits_as_long_as_retry_after_says_is_admitted(gaps, most):
     limits.close()
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    calls=st.lists(
+        st.tuples(
+            st.sampled_from([0.0, 0.4, 1.0, 7.3, 31.0, 61.0]), st.integers(1, 8), st.sampled_from([0.0, 0.7, 3.0])
+        ),
+        min_size=1,
+        max_size=40,
+    ),
+    most=st.integers(1, 7),
+)
+def test_no_minute_sees_more_answers_than_the_limit_however_many_a_call_asks_for(calls, most):
+    machine = Machine()
+    limits, key = machine.limits(), key_of(requests_per_minute=most)
+    times: list[float] = []
+    for gap, n, body_seconds in calls:
+        machine.passes(gap)
+        if not admitted(limits, key):
+            continue
+        machine.passes(body_seconds)  # its body comes later
+        try:
+            limits.admit_more(key, n - 1)
+        except RequestError as error:
+            assert error.status == 429 and ("retry-after" in error.headers) == (n <= most)
+            if n <= most:
+                machine.passes(float(error.headers["retry-after"]))
+                limits.admit(key)
+                limits.admit_more(key, n - 1)
+                times += [machine.monotonic()] * n
+        else:
+            times += [machine.monotonic()] * n
+        assert sum(machine.monotonic() - each < 60.0 - body_seconds for each in times) <= most
+    limits.close()
+
+
 def hammers(shared: Path, most: int, n: int, each: int) -> list[subprocess.Popen[str]]:
     found = [
         subprocess.Popen(

@@ -293,6 +293,18 @@ def completes(url: str, key: str | None) -> int:
     return httpx.post(f"{url}/v1/chat/completions", json=body, headers=headers).status_code
 
 
+def test_a_key_may_come_in_a_header_of_its_own(scene):
+    key = make(scene, ["infer"])
+    with scene.running() as url:
+        wait_for(lambda: completes(url, None) == 401)
+        models = f"{url}/v1/models"
+        assert httpx.get(models, headers={"x-api-key": key}).status_code == 200
+        assert httpx.get(models, headers={"x-api-key": f"{key}x"}).json()["error"]["code"] == "invalid_api_key"
+        both = {"authorization": "Bearer no", "x-api-key": key}
+        assert httpx.get(models, headers=both).status_code == 401, "the usual one is what counts"
+        assert "x-api-key" in httpx.get(models).json()["error"]["message"]
+
+
 def test_clients_raise_their_own_errors(scene):
     infer, feedback = make(scene, ["infer"]), make(scene, ["feedback"])
     with scene.running() as url:
@@ -444,4 +456,4 @@ def test_states_are_listed(desk):
     assert state.overlap == desk.clock() + 3600
     desk.clock.now += 86401
     (state,) = key_states(desk.ledger, desk.clock())
-    assert (state.state, state.overlap) == ("expired", 0.0)
+    assert (state.state, state.overlap) == ("expired", None)

@@ -11,6 +11,7 @@ import pytest
 from gateway_scene import Says, Scene, client_of, said, wait_for
 from openai import OpenAI
 
+from lifeloop.core.assignment import call_of, leads
 from lifeloop.core.events import Event
 from lifeloop.core.gateway_brief import Gateway, Load, Protection
 from lifeloop.core.keys import KeyLimits
@@ -152,6 +153,29 @@ def test_whose_request_it_is_is_recorded_without_saying_who(scene):
     assert "ann" not in keys[0]
 
 
+def test_an_api_key_is_no_user(scene):
+    """All requests of one key met one side: a step of a hundredth got nothing in 99 of 100 rollouts, else all."""
+    with scene.running() as url:
+        client = asks(url, key(scene, "infer"))
+        for _ in range(2):
+            client.chat.completions.create(**CHAT)
+        assert [event.user_key for event in scene.events(2)] == ["", ""]
+
+
+def test_the_events_of_one_call_are_one_unit(scene):
+    with scene.running() as url:
+        for path, body in (
+            ("/v1/tasks/desk", {"texts": [f"text {n}" for n in range(20)]}),
+            ("/v1/completions", {"model": "desk", "prompt": ["a", "b", "c"]}),
+            ("/v1/tasks/desk", {"text": "x"}),
+        ):
+            assert httpx.post(f"{url}{path}", json=body).status_code == 200
+        ids = [event.id for event in scene.events(24)]
+    assert len(set(ids)) == 24 and all(len(identifier) == 32 for identifier in ids)
+    assert [list(map(call_of, ids)).count(call) for call in dict.fromkeys(map(call_of, ids))] == [20, 3, 1]
+    assert [place for place, identifier in enumerate(ids) if leads(identifier)] == [0, 20, 23]
+
+
 def test_feedback_waits_a_moment_for_an_event_that_another_machine_served(scene):
     event = Event("a" * 32, 0.0, "r", "c", "first", "x", "billing", None, 0.1, 1, 1, 0.0)
     with scene.running() as url:
@@ -198,3 +222,35 @@ def test_personal_data_in_feedback_is_masked_where_the_brief_says_so(scene):
         wait_for(lambda: len(scene.ledger.feedback()) == 1)
         (row,) = scene.ledger.feedback()
     assert "bob@" not in row.feedback.comment and "ann@" not in row.event.input
+
+
+def test_each_answer_that_a_call_asks_for_is_a_request_of_its_keys_minute(scene):
+    scene.model.embed = lambda texts: [[1.0] for _ in texts]
+    calls = [
+        ("/v1/tasks/desk", lambda n: {"texts": ["x"] * n}),
+        ("/v1/completions", lambda n: {"model": "desk", "prompt": ["x"] * n}),
+        ("/v1/embeddings", lambda n: {"model": "desk", "input": ["x"] * n}),
+    ]
+    with scene.running() as url:
+        for path, body in calls:
+            headers = {"authorization": f"Bearer {key(scene, 'infer', requests_per_minute=5)}"}
+
+            def knows_the_key(headers=headers):  # and has counted the first of its five requests
+                return "x-ratelimit-limit-requests" in httpx.get(f"{url}/v1/models", headers=headers).headers
+
+            wait_for(knows_the_key)
+
+            def post(n, path=path, body=body, headers=headers):
+                return httpx.post(url + path, json=body(n), headers=headers)
+
+            never = post(6)
+            assert never.status_code == 429 and "6 in one" in never.json()["error"]["message"]
+            assert "retry-after" not in never.headers and never.headers["x-should-retry"] == "false"
+            assert never.headers["x-ratelimit-remaining-requests"] == "3"
+            good = post(2)
+            assert good.status_code == 200 and good.headers["x-ratelimit-remaining-requests"] == "1"
+            now = post(2)
+            assert now.status_code == 429 and int(now.headers["retry-after"]) >= 1
+            assert len(now.headers.get_list("x-ratelimit-remaining-requests")) == 1
+            assert post(1).status_code == 429
+        scene.events(4)

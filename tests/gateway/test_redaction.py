@@ -5,12 +5,15 @@ import time
 
 import httpx
 import msgspec
+import pytest
 from gateway_scene import Echoes, Says, Scene, client_of, said
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loop_scene import Live, Member, asked
 
 from lifeloop.core.events import Event, Feedback
 from lifeloop.core.gateway_brief import Gateway, Protection
+from lifeloop.gateway.answering import MAX_ERROR, Failed, Outcome, to_event
 from lifeloop.gateway.redaction import redactor
 from lifeloop.guards.personal.kinds import find_personal
 from lifeloop.guards.personal.tokens import KINDS
@@ -76,6 +79,37 @@ def test_feedback():
     given = Feedback("f", "e", 1.0, comment=f"Send it to {MAIL}", label=f"Write to {MAIL}.")
     masked = redact.feedback(given)
     assert (masked.comment, masked.label) == ("Send it to [MAIL]", "Write to [MAIL].")
+
+
+def test_a_rater_named_by_an_address_stays_one_rater_without_it():
+    redact = redactor(("mail",), task="generate").feedback
+    raters = [redact(Feedback("f", "e", 1.0, rater=name)).rater for name in (MAIL, MAIL, f"x{MAIL}", "web", "")]
+    assert raters[0] == raters[1] != raters[2] and raters[3:] == ["web", ""]
+    assert "@" not in raters[0] + raters[2]
+    again = redactor(("all",), task="generate").feedback(Feedback("f", "e", 1.0, rater=raters[0]))
+    assert again.rater == raters[0]
+
+
+@pytest.mark.parametrize("made", [Event, Feedback])
+def test_no_column_that_people_write_keeps_an_address(made):
+    """The others are ids of ours, hashes, and the candidate's name in the brief."""
+    ours = {"id", "release", "candidate", "name", "shadow_of", "user_key", "api_key", "event", "better_than"}
+    kinds = {field.name: field.type for field in msgspec.structs.fields(made)}
+    texts = {name for name, kind in kinds.items() if kind in (str, str | None)}
+    given = {name: f"by {MAIL}" if name in texts - ours else "x" if name in texts else 1.0 for name in kinds}
+    redact = redactor(("mail",), task="generate")
+    masked = redact(made(**given)) if made is Event else redact.feedback(made(**given))
+    assert not [name for name in texts if MAIL in (getattr(masked, name) or "")]
+    assert texts - ours == ({"input", "output", "error"} if made is Event else {"rater", "label", "comment"})
+
+
+def test_an_error_is_masked_before_it_is_cut():
+    live = Live([Member("a", Says("x"))], 1.0)
+    why = "e" * (MAX_ERROR - len("a failed: ") - 1 - len(MAIL) // 2)
+    outcome = Outcome(failures=(Failed("a", "failed", f"{why} {MAIL}"),))
+    error = to_event(live, asked(), outcome, redactor(("mail",), task="chat")).error
+    assert "ann" not in error and error.endswith("[MAIL]")
+    assert len(to_event(live, asked(), outcome).error) == MAX_ERROR
 
 
 @settings(max_examples=60, deadline=None)

@@ -109,7 +109,8 @@ def test_no_body_makes_the_gateway_fail(url, path, body):
 
 
 def test_a_body_that_is_too_large_is_refused_with_and_without_its_length(url):
-    refused(httpx.post(f"{url}/v1/chat/completions", content=b" " * (int(Load().body_mb * 1024**2) + 1)), 413)
+    whole = httpx.post(f"{url}/v1/chat/completions", content=b" " * (int(Load().body_mb * 1024**2) + 1))
+    assert refused(whole, 413)["message"] == "The body is larger than 8 MB."
 
     def pieces():
         for _ in range(9):
@@ -131,9 +132,9 @@ def test_methods_and_paths_are_checked(url):
     assert "POST" in refused(httpx.get(f"{url}/v1/chat/completions"), 405)["message"]
     refused(httpx.post(f"{url}/readyz"), 405)
     refused(httpx.delete(f"{url}/v1/feedback"), 405)
-    refused(httpx.get(f"{url}/"), 404)
+    assert "/docs" in refused(httpx.get(f"{url}/v2"), 404)["message"]
     refused(httpx.get(f"{url}/v1/models/"), 404)
-    refused(httpx.post(f"{url}/v1/tasks/other", json={"text": "x"}), 404)
+    assert "/v1/tasks/desk" in refused(httpx.post(f"{url}/v1/tasks/other", json={"text": "x"}), 404)["message"]
 
 
 def test_the_openai_client_raises_its_own_errors(url):
@@ -151,6 +152,8 @@ def test_tasks_want_one_of_three_keys(url):
     for body in ({}, {"text": "x", "texts": ["y"]}, {"text": ""}, {"texts": []}, {"texts": ["x", " "]}, {"text": None}):
         refused(httpx.post(f"{url}/v1/tasks/desk", json=body), 400)
     refused(httpx.post(f"{url}/v1/tasks/desk", json={"texts": ["x"] * 1001}), 400)
+    slip = refused(httpx.post(f"{url}/v1/tasks/desk", json={"user": "ann", "txet": "x"}), 400)["message"]
+    assert slip == "Give one of `text`, `texts` and `messages`; `txet` is none of them."
 
 
 def test_a_text_is_classified(tmp_path):

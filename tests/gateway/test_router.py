@@ -4,12 +4,14 @@ import asyncio
 import random
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from postgres_server import own_server
 from release_scene import Releases, in_loop, until
 
-from lifeloop.gateway import routing
+from lifeloop.core.gateway_brief import Gateway
+from lifeloop.gateway import app, routing
 from lifeloop.gateway.following import Following
 from lifeloop.gateway.routing import Arriving
 from lifeloop.store.ledger import open_ledger
@@ -155,6 +157,44 @@ async def test_while_the_challenger_cannot_be_loaded_production_answers_all(scen
         router._failed = {release: (at - routing.RETRY_SECONDS, why) for release, (at, why) in router._failed.items()}
         await scene.look(router, lambda: router.readiness().problem == "")
         assert {named(router, f"user {number}") for number in range(50)} == {"old", "new"}
+
+
+def joining(router) -> app.App:
+    worker = app.App(SimpleNamespace(settings=Gateway()))
+    worker.parts = SimpleNamespace(router=router, keys=SimpleNamespace(loaded=True))
+    return worker
+
+
+@in_loop
+async def test_a_worker_that_joins_waits_for_the_challenger_within_bounds(scene, monkeypatch):
+    """It answered for the challenger with production, which counted as a wrong split."""
+    scene.promote(scene.release("old"))
+    scene.gates["new"] = threading.Event()
+    scene.roll_out(scene.release("new"), "canary", 0.5)
+    async with scene.router() as router:
+        worker = joining(router)
+        assert not worker.loaded
+        await until(lambda: (router.look(), router.readiness().ready)[1])
+        router.look()
+        assert not worker.loaded, "production is there, the challenger is not"
+        with monkeypatch.context() as late:
+            late.setattr(app, "CHALLENGER_SECONDS", -1.0)
+            assert worker.loaded, "that long it waits and no longer"
+        assert not worker.loaded
+        scene.gates["new"].set()
+        await scene.look(router, lambda: worker.loaded)
+        assert router.readiness().rollout.loaded
+
+
+@in_loop
+async def test_a_worker_that_joins_does_not_wait_for_what_cannot_be_loaded(scene):
+    scene.promote(scene.release("old"))
+    scene.broken.add("new")
+    scene.roll_out(scene.release("new"), "canary", 0.5)
+    async with scene.router() as router:
+        worker = joining(router)
+        await scene.look(router, lambda: worker.loaded)
+        assert not router.readiness().rollout.loaded
 
 
 @in_loop

@@ -181,3 +181,32 @@ def test_without_a_loader_of_its_own_the_gateway_loads_from_the_vault(scene, tmp
         answer = httpx.post(f"{url}/v1/tasks/desk", json={"text": "where is it"}).json()
     assert (answer["label"], answer["confidence"], answer["candidate"]) == ("shipping", 0.6, "floor")
     assert scene.events(1)[0].candidate == scene.ids["floor"]
+
+
+def test_a_loader_that_ends_the_program_is_tried_again_as_any_other(scene, monkeypatch):
+    monkeypatch.setattr("lifeloop.gateway.routing.RETRY_SECONDS", 0.1)
+    tries = []
+
+    def exits():
+        tries.append(None)
+        if len(tries) < 3:
+            raise SystemExit("no licence at /srv/secret")
+        return Says("other")
+
+    scene.release("first")
+    scene.candidate("exits", exits)
+    with scene.running() as url:
+        release = scene.release("exits")
+        wait_for(lambda: "SystemExit" in ready(url).get("problem", ""))
+        wait_for(lambda: ready(url)["release"] == release)
+        assert "problem" not in ready(url) and len(tries) == 3
+
+
+def test_a_fallback_whose_loader_ends_the_program_is_left_out(scene):
+    def exits():
+        raise SystemExit(1)
+
+    scene.candidate("exits", exits)
+    scene.release("first", "exits")
+    with scene.running() as url:
+        assert len(ready(url)["skipped"]) == 1

@@ -13,7 +13,7 @@ from release_scene import Releases, in_loop, until
 
 from lifeloop.core.errors import StoreError
 from lifeloop.core.gateway_brief import Continuity
-from lifeloop.gateway.serving import serve_one
+from lifeloop.gateway.serving import serve_many, serve_one
 from lifeloop.gateway.shadowing import Shadows
 from lifeloop.models.model import Unanswered
 
@@ -158,3 +158,13 @@ async def test_a_log_that_takes_no_unseen_answer_changes_nothing(scene, caplog):
         await until(lambda: not parts.shadows._tasks)
         assert outcome.output == "shown" and "the disk is full" in caplog.text
         assert [live.users for live in router._lives.values()] == [0, 0]
+
+
+@in_loop
+async def test_of_a_call_of_many_texts_a_shadow_answers_the_first(scene):
+    """The answers of one call hang together: a hundred of them are not a hundred to compare."""
+    async with scene.router() as router:
+        parts = await shadowed(scene, router, Model("shown"), Model("unseen"))
+        await serve_many(parts, [asked(f"e{n}") for n in range(5)])
+        await until(lambda: len(parts.recorder.events) == 6 and not parts.shadows._tasks)
+        assert [event.shadow_of for event in parts.recorder.events if event.shadow_of] == ["e0"]

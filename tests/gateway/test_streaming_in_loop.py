@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 
 import pytest
 from loop_scene import Filters, InLoop, Reader, asked, parts_of, stream
@@ -290,6 +291,21 @@ def test_under_a_screen_choices_wait_for_the_end_and_are_checked():
     assert asyncio.run(stream(parts_of(good, filters=Filters("secret")))).text == "[[1]][[2]]."
 
 
+def test_under_a_screen_what_follows_choices_stays_behind_them():
+    model = InLoop("so ", "far ", Choices(raw="[1]"), "and on ", Choices(raw="[2]", text="end"))
+    parts = parts_of(model, filters=Filters("secret"))
+    reader = asyncio.run(stream(parts))
+    assert reader.text == "so far [[1]]and on [[2]]." and len(reader.pieces) > 1
+    assert parts.recorder.events[0].output == "so far and on end"
+
+
+def test_choices_that_were_withheld_are_not_recorded_as_sent():
+    bad = InLoop(Choices(raw=json.dumps([{"index": 0, "delta": {"content": "a secret"}}])))
+    parts = parts_of(bad, filters=Filters("secret"))
+    asyncio.run(stream(parts))
+    assert "secret" not in parts.recorder.events[0].output
+
+
 def test_a_form_is_checked_before_it_goes_out_in_one_piece():
     model = InLoop("bill", "ing")
     parts = parts_of(InLoop("what?"), model, task="classify", labels=("billing",))
@@ -304,3 +320,88 @@ def test_an_event_that_cannot_be_recorded_is_told_instead_of_the_end():
     reader = asyncio.run(stream(parts))
     assert reader.text.startswith("onetwodata:") and '"code":"not_recorded"' in reader.text and "." not in reader.pieces
     assert parts.router.live.users == 0
+
+
+def test_time_until_the_first_piece_is_bounded_in_all_whatever_comes_instead():
+    """Keep-alives, and retries: neither gives a candidate more than the release's time."""
+
+    class Fails(InLoop):
+        async def stream_in_loop(self, request, seconds):
+            self.calls += 1
+            if self.calls == 1:
+                await asyncio.sleep(0.15)
+                raise reset()
+            await asyncio.sleep(5.0)
+            yield "late"
+
+    for model in (InLoop(*[""] * 1000, seconds=0.02), Fails()):
+        parts = parts_of(model, InLoop("fine"), seconds=0.25)
+        began = time.monotonic()
+        assert asyncio.run(stream(parts)).text == "fine."
+        assert 0.2 < time.monotonic() - began < 0.4
+        assert parts.recorder.events[0].error.startswith("a timed out")
+    assert model.calls == 2
+
+
+def test_empty_pieces_in_the_middle_end_no_silence():
+    parts = parts_of(InLoop("one ", *[""] * 1000, seconds=0.02), seconds=0.25)
+    began = time.monotonic()
+    assert "broke off: a timed out" in asyncio.run(stream(parts)).text and time.monotonic() - began < 1.0
+
+
+class Priced(InLoop):
+    def so_far(self, request, output):
+        return Answer(output=output, tokens_in=11, tokens_out=len(output), usd=0.5)
+
+
+def test_a_stream_that_is_left_before_its_first_piece_is_charged():
+    async def leave(parts):
+        reader = Reader()
+        streaming = asyncio.create_task(stream(parts, asked(api_key="k"), reader))
+        while not parts.router.live.members[0].model.places:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        reader.leave()
+        await streaming
+        return parts
+
+    for model, tokens, usd in ((Priced("x", seconds=5.0), 11, 0.5), (InLoop("x", seconds=5.0), 3, 0.0)):
+        for form in ({}, {"task": "classify", "labels": ("x",)}):
+            parts = asyncio.run(leave(parts_of(model, **form)))
+            (event,) = parts.recorder.events
+            assert event.error == "abandoned: the connection ended"
+            assert (event.tokens_in, event.tokens_out, event.usd) == (tokens, 0, usd)
+            assert parts.limits.spent == [("k", tokens, usd)]
+
+
+def test_who_was_overtaken_is_paid_too():
+    parts = parts_of(Priced("slow", seconds=5.0), InLoop("fast"), hedge_seconds=0.03)
+    assert asyncio.run(stream(parts)).text == "fast."
+    (event,) = parts.recorder.events
+    assert (event.tokens_in, event.tokens_out, event.usd) == (5, 1, 0.502)
+
+
+def test_what_a_screen_holds_back_is_charged_when_the_client_leaves():
+    call = {"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": "{}"}}]}}
+    for pieces, least in ((["12345"] * 50, 240), ([Choices(raw=json.dumps([call]), text="")] * 50, 50)):
+        model = Priced("begin ", *pieces, seconds=0.001)
+        parts = parts_of(model, filters=Filters("x" * 10_000))
+
+        async def leave(model=model, parts=parts):
+            reader = Reader()
+            streaming = asyncio.create_task(stream(parts, asked(), reader))
+            while model.given < 50:
+                await asyncio.sleep(0.001)
+            reader.leave()
+            await streaming
+            assert reader.pieces == []
+
+        asyncio.run(leave())
+        assert parts.recorder.events[0].tokens_out >= least
+
+
+def test_a_stream_of_tool_calls_that_is_left_is_charged():
+    part = {"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {"arguments": "0123456789"}}]}}
+    parts = parts_of(Priced(*[Choices(raw=json.dumps([part]), text="")] * 50, seconds=0.001))
+    asyncio.run(stream(parts, reader=Reader(leaves_after=10)))
+    assert parts.recorder.events[0].tokens_out > 100

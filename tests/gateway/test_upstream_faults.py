@@ -54,7 +54,9 @@ def ask(url, stream=False, **options):
         return "".join(chunk.choices[0].delta.content or "" for chunk in answer if chunk.choices)
 
 
-BEFORE_THE_FIRST_PIECE = ["answer_500", "answer_429", "answer_400", "hang", "reset", "garbage"]
+BEFORE_THE_FIRST_PIECE = [
+    "answer_500", "answer_429", "answer_400", "hang", "reset", "garbage", "keep_alive", "say_nothing"
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -92,7 +94,13 @@ def test_what_passes_is_tried_again_unseen(tmp_path, up):
         assert [event.error for event in scene.events(2)] == ["", ""] and up.n_requests == 4
 
 
-IN_THE_MIDDLE = ["reset_in_the_middle", "hang_in_the_middle", "end_in_the_middle", "garbage_in_the_middle"]
+IN_THE_MIDDLE = [
+    "reset_in_the_middle",
+    "hang_in_the_middle",
+    "keep_alive_in_the_middle",
+    "end_in_the_middle",
+    "garbage_in_the_middle",
+]
 
 
 @pytest.mark.parametrize("behaviour", IN_THE_MIDDLE)
@@ -106,6 +114,14 @@ def test_what_breaks_in_the_middle_is_told_in_the_stream(tmp_path, up, behaviour
         assert event.output == "al" and event.error.startswith("broken off: remote0 ")
         assert event.tokens_in > 0 and event.tokens_out > 0
         wait_for(lambda: up.n_open == 0)
+
+
+def test_a_model_that_thinks_in_the_middle_of_its_answer_is_not_silent(tmp_path, up):
+    scene = Desk(tmp_path, up, seconds=0.4)
+    up.behave = "think_in_the_middle"
+    with scene.running() as url:
+        assert ask(url, stream=True).startswith("alal")
+        assert scene.events(1)[0].error == ""
 
 
 def test_an_outage_opens_the_breaker_and_its_end_closes_it(tmp_path, up):

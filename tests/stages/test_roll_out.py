@@ -51,7 +51,7 @@ def test_above_a_tenth_of_the_traffic_it_must_be_shown_to_be_as_good():
     assert decided(open_yet, step=1, share=0.05).action == "next", "to a tenth"
     found = decided(open_yet, step=2, share=0.1)
     assert found.action == "stay"
-    assert found.reason.startswith("open after 60 answers: whether it is as good in failures")
+    assert found.reason == "open after 60 answers: whether it is as good in failures", "its figures stand beside it"
     assert decided(EQUAL, step=2, share=0.1).action == "next"
     assert decided(open_yet, step=3, share=0.5).action == "stay", "and anew for the rest"
     assert decided(EQUAL, step=3, share=0.5).action == "promote"
@@ -60,13 +60,14 @@ def test_above_a_tenth_of_the_traffic_it_must_be_shown_to_be_as_good():
 def test_whatever_it_must_be_as_good_in_and_nobody_has_seen_stays_open():
     settings = msgspec.structs.replace(SETTINGS, as_good=("failures", "disliked"))
     found = decided(EQUAL, figure("disliked"), settings=settings, step=2, share=0.1)
-    assert (found.action, "dislike: nothing seen" in found.reason) == ("stay", True)
+    assert (found.action, "as good in disliked answers: nothing seen" in found.reason) == ("stay", True)
 
 
 def test_a_question_that_stays_open_ends_the_rollout():
     settings = msgspec.structs.replace(SETTINGS, most_events=60)
     found = decided(figure(differences=[0.0] * 60), settings=settings, step=2, share=0.1)
-    assert found.action == "roll_back" and found.reason.startswith("not shown after 60 answers")
+    assert found.action == "roll_back"
+    assert found.reason.startswith("not shown after 60 answers: whether it is as good in failures 1.00% of 60 against ")
 
 
 def test_so_does_time():
@@ -88,7 +89,7 @@ def test_a_b_takes_evidence_of_being_better():
     liked = figure("disliked", [-0.2] * 400, means=(0.1, 0.3))
     assert decided(EQUAL, strategy="ab", share=0.5, units=(500, 500)).action == "stay"
     found = decided(EQUAL, liked, strategy="ab", share=0.5)
-    assert found.action == "promote" and "better in dislike" in found.reason
+    assert found.action == "promote" and "better in disliked answers" in found.reason
     assert decided(figure(differences=[0.0] * 60), liked, strategy="ab", share=0.5).action == "stay", (
         "as good elsewhere"
     )

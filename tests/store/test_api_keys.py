@@ -1,8 +1,10 @@
 """API keys and their spending in the ledger: rows that are only added, on both databases."""
 
+import contextlib
 import threading
 from itertools import pairwise
 
+import msgspec
 import pytest
 
 from lifeloop.core.errors import GatewayError
@@ -109,3 +111,26 @@ def test_spending_is_summed_by_key_day_and_place(ledger):
     assert ledger.spending(["a"], 0.0, last - 1, last) == {"a": 0.25}
     assert ledger.spending(["a"], 0.0, 0, last - 1) == {"a": 1.5}
     assert ledger.spending([], 0.0, 0, last) == {}
+
+
+def test_what_a_day_cost_is_found_without_reading_the_days_before(tmp_path):
+    """It read the whole table of events, at each look that had a new key or a new day."""
+    with contextlib.closing(open_ledger(f"sqlite:///{tmp_path}/ledger.db")) as ledger:
+        events = [
+            Event(f"e{n}", float(n), "r", "c", "n", "i", "o", None, 0.1, 1, 1, 1.0, api_key="a") for n in range(20_000)
+        ]
+        late = msgspec.structs.replace(events[0], id="late", at=19_990.5)
+        ledger.add_served([*events[:10_000], late, *events[10_000:]], [])
+        last, steps = ledger.last_event(), 0
+
+        def count() -> int:
+            nonlocal steps
+            steps += 100
+            return 0
+
+        with ledger._engine.connect() as connection:
+            connection.connection.dbapi_connection.set_progress_handler(count, 100)
+        assert ledger.spending(["a"], 19_999.0, 0, last) == {"a": 1.0}
+        assert steps < 5_000, "instructions of SQLite's machine"
+        assert ledger.spending(["a"], 19_990.0, 0, last) == {"a": 11.0}, "one with a low number among them"
+        assert steps > 50_000, "and what comes after it"

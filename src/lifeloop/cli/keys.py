@@ -14,6 +14,7 @@ from lifeloop.cli import render
 from lifeloop.core.keys import SCOPES, KeyLimits
 
 if TYPE_CHECKING:
+    from lifeloop.gateway.declared_keys import DeclaredKey
     from lifeloop.lifecycle.api_keys import KeyState, MadeKey
     from lifeloop.store.ledger import Ledger
 
@@ -28,8 +29,9 @@ USD = click.option("--usd-per-day", type=click.FloatRange(0), help="Money in a d
 def command() -> None:
     """API keys of the gateway.
 
-    While none was ever created the gateway answers everybody who reaches it. From the first one on every request
-    needs a key, and it stays so when the last is revoked. Running gateways heed a change within a second.
+    While none was ever created or declared the gateway answers everybody who reaches it. From the first one on every
+    request needs a key, and it stays so when the last is revoked. Running gateways heed a change within a second.
+    An ID may be cut short, as long as no other key's begins alike.
 
     \b
     Examples:
@@ -79,6 +81,8 @@ def create(
     """
     from lifeloop.lifecycle.api_keys import create_key
 
+    if projects:
+        _warn_of_others(folder, projects)
     limits = KeyLimits(requests_per_minute or 0, tokens_per_minute or 0, usd_per_day or 0.0)
     with _ledger(folder) as ledger:
         made = create_key(
@@ -98,16 +102,23 @@ def create(
 @JSON
 @click.pass_obj
 def list_keys(folder: Path, as_json: bool) -> None:
-    """List all keys with what they may do. Secrets are not kept, so none is shown."""
+    """List all keys with what they may do: those of the ledger, and those declared in this environment.
+
+    Secrets are not kept, so none is shown.
+    """
+    from lifeloop.gateway.declared_keys import read_declared
     from lifeloop.lifecycle.api_keys import key_states
 
+    declared = read_declared()
     with _ledger(folder) as ledger:
-        states = key_states(ledger, time.time())
+        states = [*key_states(ledger, time.time()), *(_declared(each) for each in declared or ())]
     if as_json:
         render.as_json(states)
         return
-    if not states:
-        click.echo("no API key was ever created: the gateway answers everybody who reaches it")
+    if not states and declared is None:
+        click.echo("no API key was ever created or declared: the gateway answers everybody who reaches it")
+    elif not states:
+        click.echo("the list of declared API keys is empty: the gateway answers nobody")
     for state in states:
         click.echo(_line(state))
 
@@ -198,6 +209,37 @@ def _ledger(folder: Path) -> "Iterator[Ledger]":
         yield ledger
 
 
+def _declared(found: "DeclaredKey") -> "KeyState":
+    from lifeloop.lifecycle.api_keys import KeyState
+
+    key = found.key
+    return KeyState(
+        id=key.id,
+        name=key.name,
+        state="valid",
+        scopes=tuple(scope for scope in SCOPES if scope in key.scopes),
+        projects=key.projects,
+        limits=key.limits,
+        expires=None,
+        created=None,
+        created_by="",
+        changed=None,
+        changed_by="",
+        overlap=None,
+        source=found.source,
+    )
+
+
+def _warn_of_others(folder: Path, projects: tuple[str, ...]) -> None:
+    """Say where a key is not for the project in whose folder it is made: a slip, or a ledger that several share."""
+    from lifeloop.core.brief import parse_brief
+    from lifeloop.place import BRIEF_FILE, read_brief_text
+
+    name = parse_brief(read_brief_text(folder), BRIEF_FILE).project.name
+    if name not in projects:
+        click.echo(f"this project is {name!r}: its gateway refuses a key for {', '.join(projects)} alone", err=True)
+
+
 def _tell(made: "MadeKey", as_json: bool) -> None:
     if as_json:
         render.as_json(made)
@@ -217,6 +259,8 @@ def _line(state: "KeyState") -> str:
     parts += [f"{limits.usd_per_day:g} USD a day"] if limits.usd_per_day else []
     parts += [f"expires {_time(state.expires)}"] if state.expires else []
     parts += [f"the secret before works until {_time(state.overlap)}"] if state.overlap else []
+    if state.created is None or state.changed is None:
+        return ", ".join([*parts, f"declared in {state.source}"])
     parts.append(f"created {_time(state.created)} by {state.created_by}")
     if state.changed > state.created:
         parts.append(f"changed {_time(state.changed)} by {state.changed_by}")

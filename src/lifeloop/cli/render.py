@@ -20,8 +20,10 @@ def as_json(value: Any) -> None:
 
 
 def clauses(reason: str) -> list[str]:
-    """Return a reason of a rollout as its lines: the figures that it rests on one by one."""
-    return reason.split("; ")
+    """Return a reason of a rollout as its lines: what was found, then the figures that it rests on, one by one."""
+    first, *more = reason.split("; ")
+    found, colon, figure = first.partition(": ")
+    return [f"{found}:", figure, *more] if more and colon else [first, *more]
 
 
 def _table(*columns: tuple[str, str]) -> Any:

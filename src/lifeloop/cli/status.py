@@ -48,8 +48,9 @@ def _lines(found: Standing, enough: int, now: float) -> list[str]:
     else:
         lines.append("production  nothing: no verdict has promoted a candidate yet")
     if found.rollout:
-        first, *more = render.clauses(_rollout(found.rollout, now))
-        lines += [f"rollout     {first}", *(f"{'':12}{line}" for line in (*more, *_figures(found.rollout)))]
+        first, *more = render.clauses(found.rollout.reason)
+        lines.append(f"rollout     {_rollout(found.rollout, now)}: {first}")
+        lines += [f"{'':12}{line}" for line in (*more, *_figures(found.rollout))]
     if found.decided_cycle == found.cycle:
         lines.append(f"cycle {found.cycle}     {found.decision}: {found.reason}")
     else:
@@ -69,9 +70,9 @@ def _rollout(row: RolloutStanding, now: float) -> str:
         if row.strategy == "shadow":
             share = f"{row.share:.1%} of the requests, unseen"
         step = f", step {row.step}" if row.strategy == "canary" else ""
-        return f"{short(row.release)}, {row.strategy}{step}: {share}, since {ago}: {row.reason}"
+        return f"{short(row.release)}, {row.strategy}{step}: {share}, since {ago}"
     done = "taken back" if row.phase == "rolled_back" else "promoted"
-    return f"{short(row.release)}, {row.strategy}, {done} {ago}{by}: {row.reason}"
+    return f"{short(row.release)}, {row.strategy}, {done} {ago}{by}"
 
 
 def _figures(row: RolloutStanding) -> list[str]:

@@ -35,7 +35,8 @@ class Project(Struct, frozen=True, forbid_unknown_fields=True):
     problem: str = ""
     """The problem in the words of the people who have it."""
     scope: Literal["auto", "narrow", "broad"] = "auto"
-    """Narrow specialist, broad model, or let the evidence decide."""
+    """Narrow specialist, broad model, or let the evidence decide: "auto" adds candidates that the brief does not name,
+    such as specialists by the first of data.slices behind a router (see [auto])."""
 
 
 class Objective(Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,7 +18,7 @@ _WRITTEN = re.compile(r"ll-([a-z0-9]{1,32})-([A-Za-z0-9_-]{16,256})")
 Count = Annotated[int, Meta(ge=0)]
 
 
-class KeyLimits(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class KeyLimits(Struct, frozen=True, forbid_unknown_fields=True):
     """How much a key may ask for; 0: as much as it likes."""
 
     requests_per_minute: Count = 0

@@ -23,6 +23,8 @@ class DeclaredKey(Struct, frozen=True):
 
     key: Key
     hash: str
+    source: str = ""
+    """The variable that declares it."""
 
 
 class _Entry(Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,10 +64,11 @@ def _entries(text: bytes, where: str) -> tuple[DeclaredKey, ...]:
         raise GatewayError(str(error), where=where, fix=_FORM) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise GatewayError("it is not JSON", where=where, fix=_FORM) from None
-    return tuple(_declared(entry, f"{where}, entry {place}") for place, entry in enumerate(entries, 1))
+    return tuple(_declared(entry, where, place) for place, entry in enumerate(entries, 1))
 
 
-def _declared(entry: _Entry, where: str) -> DeclaredKey:
+def _declared(entry: _Entry, source: str, place: int) -> DeclaredKey:
+    where = f"{source}, entry {place}"
     parts = read_key(entry.key)
     if parts is None:
         fix = "ll-ID-SECRET, with an id of a-z and 0-9 and a secret of at least 16 letters, digits, - or _"
@@ -78,4 +81,4 @@ def _declared(entry: _Entry, where: str) -> DeclaredKey:
     identifier, secret = parts
     limits = KeyLimits(*amounts)
     key = Key(identifier, entry.name or identifier, frozenset(entry.scopes), limits, entry.projects)
-    return DeclaredKey(key, hash_secret(secret))
+    return DeclaredKey(key, hash_secret(secret), source)

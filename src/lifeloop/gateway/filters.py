@@ -135,9 +135,11 @@ class Screen:
         out = self._open(whole)
         if "\\" in whole:  # the text may be JSON, of which its reader sees what the escapes mean
             plain = unescaped(whole)
-            if why := _check(self._filters, plain, self._about, False):
-                raise Withheld(why)
-            out = min(out, place_before(whole, self._open(plain)), unfinished(whole))
+            if plain != whole:
+                if why := _check(self._filters, plain, self._about, False):
+                    raise Withheld(why)
+                out = min(out, place_before(whole, self._open(plain)))
+            out = min(out, unfinished(whole))
         out = max(out, len(past))
         self._held = whole[out:]
         self._past = _tail(whole[:out])

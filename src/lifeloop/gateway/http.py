@@ -123,7 +123,7 @@ class Call:
         return self.key.id if self.key else ""
 
     def count(self, n: int) -> None:
-        """Hold a call that asks for `n` answers against its key's limits as so many requests. Raises RequestError 429."""
+        """Count a call that asks for `n` answers as so many requests of its key. Raises RequestError 429."""
         if n > 1 and self.key is not None:
             limits = self.parts.limits
             stale = {name for name, _ in limits.headers(self.key)}

@@ -2,9 +2,9 @@
 
 A window is the last 60 whole seconds and the one under way, so that no 60 seconds ever see more requests than the
 limit; a request may have to wait up to a second longer than it would by a stop-watch. A call that asks for several
-answers is as many requests: the first is counted with the call, the others once its body is read. Tokens and money are known only
-after an answer: they are charged then, and what is under way meanwhile may overdraw a window by as much. Minutes follow
-the monotonic clock, which never jumps; days follow the clock that events are stamped with.
+answers is as many requests: the first is counted with the call, the others once its body is read. Tokens and money are
+known only after an answer: they are charged then, and what is under way meanwhile may overdraw a window by as much.
+Minutes follow the monotonic clock, which never jumps; days follow the clock that events are stamped with.
 """
 
 import math
@@ -107,7 +107,9 @@ class Limits:
             return
         if n + 1 > limit:
             message = f"This API key may use {limit} requests a minute, and this call is {n + 1} in one; send fewer."
-            raise RequestError(429, message, code="rate_limit_exceeded", headers={"x-should-retry": "false"})
+            headers = {name.decode(): value.decode() for name, value in _headers(state, {})}
+            headers["x-should-retry"] = "false"  # as OpenAI tells its clients
+            raise RequestError(429, message, code="rate_limit_exceeded", headers=headers)
         now = self._monotonic()
         second = int(now)
         state.counters.add(state.slot, _REQUESTS, second, n)

@@ -101,10 +101,9 @@ class Redactor:
 
 
 def _hashed(name: str) -> str:
-    """Return letters by which one who rates is known without a name; letters alone, so that none looks like a number."""
-    return "rater-" + blake2b(name.encode(), digest_size=16, person=b"lifeloop-rater").hexdigest().translate(
-        _AS_LETTERS
-    )
+    """Return by what a rater is known instead of a name: letters alone, so that none of it looks like a number."""
+    digest = blake2b(name.encode(), digest_size=16, person=b"lifeloop-rater").hexdigest()
+    return "rater-" + digest.translate(_AS_LETTERS)
 
 
 def _replaced(text: str, known: dict[str, str]) -> str:

@@ -254,7 +254,9 @@ class StreamedAnswer:
         outcome.output = outcome.output or "".join(self._said)
         if outcome.ended or outcome.left:
             charge(outcome, self._asked, all_of(self._screened or self._said, self._choices))
-        if self._choices and not self._held and not outcome.output.strip():
+        if self._held:  # and never sent
+            outcome.answer = msgspec.structs.replace(outcome.answer, choices="")
+        elif self._choices and not outcome.output.strip():
             outcome.output = merged(choices.raw for choices in self._choices)
         record(self._parts, live, self._asked, outcome)
 

@@ -29,8 +29,8 @@ class MadeKey(Struct, frozen=True):
     name: str
     key: str
     """What its holder sends."""
-    works_until: float = 0.0
-    """Of a rotated key: until when the secret before works too, in seconds since the epoch; 0 for not at all."""
+    works_until: float | None = None
+    """Of a rotated key: until when the secret before works too, in seconds since the epoch; None for not at all."""
 
 
 class KeyState(Struct, frozen=True):
@@ -43,14 +43,17 @@ class KeyState(Struct, frozen=True):
     projects: tuple[str, ...]
     """Empty for the ledger's own."""
     limits: KeyLimits
-    expires: float
-    """Seconds since the epoch, UTC; 0 for never."""
-    created: float
+    expires: float | None
+    """Seconds since the epoch, UTC; None for never."""
+    created: float | None
+    """None of a declared key: when and by whom is not on record."""
     created_by: str
-    changed: float
+    changed: float | None
     changed_by: str
-    overlap: float
-    """Until when the secret before the last rotation works; 0 where none does."""
+    overlap: float | None
+    """Until when the secret before the last rotation works; None where none does."""
+    source: str = "ledger"
+    """Where it is from: the ledger, or the environment variable that declares it."""
 
 
 def create_key(
@@ -64,7 +67,13 @@ def create_key(
     by: str,
     clock: Callable[[], float],
 ) -> MadeKey:
-    """Make a key that is valid for `days`, or for ever where they are 0. Raises GatewayError for an unknown scope."""
+    """Make a key that is valid for `days`, or for ever where they are 0.
+
+    Raises GatewayError for an unknown scope and for an empty name.
+    """
+    if not name.strip():
+        fix = "name who is to use it: `lifeloop keys create website`"
+        raise GatewayError("a key without a name", where="lifeloop keys create", fix=fix)
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:
         what = f"there is no scope {unknown[0]!r}" if unknown else "a key without a scope is good for nothing"
@@ -94,7 +103,7 @@ def create_key(
 def rotate_key(ledger: Ledger, id: str, *, hours: float, by: str, clock: Callable[[], float]) -> MadeKey:
     """Give a key a new secret; the one before works on for `hours`, so that nobody is locked out meanwhile.
 
-    Raises GatewayError where there is no such valid key.
+    `id` is the key's, or its beginning. Raises GatewayError where there is no such valid key, or several.
     """
     secret = secrets.token_urlsafe(32)
     now = clock()
@@ -108,7 +117,7 @@ def rotate_key(ledger: Ledger, id: str, *, hours: float, by: str, clock: Callabl
         )
 
     row = _append(ledger, rotated)
-    return MadeKey(row.id, row.name, write_key(row.id, secret), until)
+    return MadeKey(row.id, row.name, write_key(row.id, secret), until or None)
 
 
 def limit_key(ledger: Ledger, id: str, *, by: str, clock: Callable[[], float], **changed: float) -> KeyState:
@@ -155,12 +164,12 @@ def _state(first: KeyRow, last: KeyRow, now: float) -> KeyState:
         scopes=msgspec.json.decode(last.scopes, type=tuple[str, ...]),
         projects=msgspec.json.decode(last.projects, type=tuple[str, ...]),
         limits=msgspec.json.decode(last.limits, type=KeyLimits),
-        expires=last.expires,
+        expires=last.expires or None,
         created=first.at,
         created_by=first.by,
         changed=last.at,
         changed_by=last.by,
-        overlap=last.overlap if last.overlap > now else 0.0,
+        overlap=last.overlap if last.overlap > now else None,
     )
 
 
@@ -174,14 +183,18 @@ def _append(ledger: Ledger, make: Callable[[Sequence[KeyRow]], KeyRow]) -> KeyRo
     raise StoreError("other processes change API keys all the time", where=ledger.name, fix="try again")
 
 
-def _last(rows: Sequence[KeyRow], id: str) -> KeyRow:
-    """Return the last row of a key that is not revoked."""
-    of_key = [row for row in rows if row.id == id]
-    if not of_key:
-        raise GatewayError(f"there is no API key {id[:32]!r}", where="api_keys", fix="`lifeloop keys list` shows them")
-    if of_key[-1].action == "revoked":
-        raise GatewayError(f"the API key {id} is revoked", where="api_keys", fix="`lifeloop keys create` makes another")
-    return of_key[-1]
+def _last(rows: Sequence[KeyRow], prefix: str) -> KeyRow:
+    """Return the last row of the key whose id begins so, and that is not revoked."""
+    last = {row.id: row for row in rows if row.id.startswith(prefix)}
+    if not last or not prefix:
+        raise GatewayError(f"there is no API key {prefix[:32]!r}", fix="`lifeloop keys list` shows them")
+    if len(last) > 1 and prefix not in last:
+        fix = f"say which: {', '.join(last)}"
+        raise GatewayError(f"the ids of {len(last)} API keys begin with {prefix!r}", fix=fix)
+    row = last.get(prefix) or next(iter(last.values()))
+    if row.action == "revoked":
+        raise GatewayError(f"the API key {row.id} is revoked", fix="`lifeloop keys create` makes another")
+    return row
 
 
 def _changed(row: KeyRow, **values: Any) -> KeyRow:

@@ -55,8 +55,7 @@ class Shipment:
 
         Raises StoreError while the ledger takes nothing; then nothing has changed.
         """
-        found, ends = self._next_batch()
-        lines = [line for part in found.values() for line in part]
+        lines, ends, read_out = self._next_batch()
         items, damaged = decode(lines)
         refused = deliver(self._ledger, items, _item) if items else []
         for line in damaged:
@@ -66,27 +65,31 @@ class Shipment:
             log.error("the ledger refuses %s (%s); it is kept in %s", item.id, reason, REFUSED)
             self._refused.append(line)
         if self._put_aside():
-            self._advance(ends)
+            self._advance(ends, read_out)
         else:
             self._offsets |= ends  # in memory alone: whoever comes after us finds the refused ones again
         return len(lines)
 
-    def _next_batch(self) -> tuple[dict[str, list[bytes]], dict[str, int]]:
-        """Return lines of the segments, some of each, and how far each is read then."""
-        found, ends, room = {}, {}, BATCH
+    def _next_batch(self) -> tuple[list[bytes], dict[str, int], list[str]]:
+        """Return lines of the segments, some of each, how far those are read then, and which hold no further one."""
+        found: list[bytes] = []
+        ends, read_out = {}, []
         for name, size in tails.segments(self._folder).items():
-            offset = self._offsets.get(name, 0)
-            if size <= offset or room <= 0:
-                continue
-            try:
-                lines, end = tails.read(self._folder / name, offset, room)
-            except OSError as error:
-                log.error("%s cannot be read: %s", name, error)
-                continue
-            if lines:
-                found[name], ends[name] = lines, end
-                room -= len(lines)
-        return found, ends
+            if (room := BATCH - len(found)) <= 0:
+                break
+            end = offset = self._offsets.get(name, 0)
+            if size > offset:
+                try:
+                    lines, end = tails.read(self._folder / name, offset, room)
+                except OSError as error:
+                    log.error("%s cannot be read: %s", name, error)
+                    continue
+                found += lines
+            if end > offset:
+                ends[name] = end
+            if end >= size or end == offset:
+                read_out.append(name)
+        return found, ends, read_out
 
     def _put_aside(self) -> bool:
         """Keep what the ledger refuses in a file of its own; return whether all of it is there."""
@@ -108,19 +111,15 @@ class Shipment:
         self._refused = []
         return True
 
-    def _advance(self, ends: dict[str, int]) -> None:
+    def _advance(self, ends: dict[str, int], read_out: list[str]) -> None:
         """Remove the segments that are done with, and write down how far the others are shipped."""
         self._offsets |= ends
-        sizes = tails.segments(self._folder)
-        for name in sizes:
-            offset, rest = self._offsets.get(name, 0), None
-            if name not in ends or offset >= sizes[name]:  # else there is more to read
-                rest = tails.remove_if_finished(self._folder / name, offset)
-            if rest is not None:
-                sizes[name] = -1
-                if rest:
-                    log.warning("%s ends in the middle of a line, of which nobody was told that it is kept", name)
-        self._offsets = {name: offset for name, offset in self._offsets.items() if sizes.get(name, -1) >= 0}
+        for name in read_out:
+            rest = tails.remove_if_finished(self._folder / name, self._offsets.get(name, 0))
+            if rest:
+                log.warning("%s ends in the middle of a line, of which nobody was told that it is kept", name)
+        there = tails.segments(self._folder)
+        self._offsets = {name: offset for name, offset in self._offsets.items() if name in there}
         if self._offsets == self._remembered:
             return
         try:

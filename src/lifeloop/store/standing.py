@@ -7,6 +7,7 @@ On SQLite it goes through the standard library, since importing SQLAlchemy alone
 import contextlib
 import sqlite3
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -136,21 +137,20 @@ def _read(query: Callable[[str], Rows]) -> Standing:
 
 def _rollout(query: Callable[[str], Rows]) -> RolloutStanding | None:
     """Return how the last rollout stands, with what is counted fast: the answers of its own, which are the fewer."""
-    step = "release, control, strategy, phase, step, share"
-    rows = query(f"SELECT {step}, reason, by, at FROM rollouts ORDER BY sequence DESC LIMIT 1")
+    rows = query(
+        "SELECT release, control, strategy, phase, step, share, reason, by, at FROM rollouts ORDER BY sequence DESC"
+    )
     if not rows:
         return None
-    release, _, strategy, phase, number, share, reason, by, at = rows[0]
+    release, _, strategy, phase, step, share, reason, by, at = rows[0]
     answers = failed = 0
     if phase == "running":
-        same = f"({step}) = (SELECT {step} FROM rollouts ORDER BY sequence DESC LIMIT 1)"
-        before = f"SELECT coalesce(max(sequence), 0) FROM rollouts WHERE NOT {same}"
-        since = f"SELECT min(at) FROM rollouts WHERE sequence > ({before})"
-        bad = f"CASE WHEN error = '' OR error LIKE '{ABANDONED}%' THEN 0 ELSE 1 END"
-        of_step = f"release = '{release}' AND at >= ({since})"
+        since = [row[-1] for row in takewhile(lambda row: row[:6] == rows[0][:6], rows)][-1]
+        bad = f"CASE WHEN error = '' OR substr(error, 1, {len(ABANDONED)}) = '{ABANDONED}' THEN 0 ELSE 1 END"
+        of_step = f"release = '{release}' AND at >= {since!r}"
         answers, failed = query(f"SELECT count(*), coalesce(sum({bad}), 0) FROM events WHERE {of_step}")[0]
     return RolloutStanding(
-        release, strategy, phase, int(number) + 1, share, reason, by, float(at), int(answers), int(failed)
+        release, strategy, phase, int(step) + 1, share, reason, by, float(at), int(answers), int(failed)
     )
 
 
