@@ -65,7 +65,9 @@ def test_what_fails_upstream_is_answered_by_the_next_candidate(tmp_path, up, beh
     scene = Desk(tmp_path, up, seconds=0.4, retries=0)
     up.behave = behaviour
     with scene.running() as url:
+        began = time.monotonic()
         assert ask(url, stream) == "local words"
+        assert time.monotonic() - began < 6.0
         (event,) = scene.events(1)
         assert event.name == "local" and event.output == "local words" and event.error.startswith("remote0 ")
         wait_for(lambda: up.n_open == 0)
@@ -108,8 +110,10 @@ def test_what_breaks_in_the_middle_is_told_in_the_stream(tmp_path, up, behaviour
     scene = Desk(tmp_path, up, seconds=0.4)
     up.behave = behaviour
     with scene.running() as url:
+        began = time.monotonic()
         with pytest.raises(openai.APIError, match="broke off: remote0"):
             ask(url, stream=True)
+        assert time.monotonic() - began < 6.0
         (event,) = scene.events(1)
         assert event.output == "al" and event.error.startswith("broken off: remote0 ")
         assert event.tokens_in > 0 and event.tokens_out > 0

@@ -27,6 +27,9 @@ BATCH = 2000
 """How many items one transaction takes at most."""
 POLL_SECONDS = 0.05
 """How often a shipper that has nothing to do looks for more."""
+GATHER_SECONDS = 0.25
+"""How long one that has just shipped lets more come together: an item of a small transaction costs several times as
+much as one of a large one."""
 TURN_SECONDS = 0.5
 """How often one that waits for another shipper of the folder looks whether it is its turn."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
@@ -215,8 +218,8 @@ class Shipper:
                 failures = 0
             if closing and tails.is_shipped(self._folder, self._goal):
                 return
-            if not shipped:
-                self._wake.wait(POLL_SECONDS)
+            if shipped < BATCH:
+                self._wake.wait(GATHER_SECONDS if shipped else POLL_SECONDS)
                 self._wake.clear()
 
     def _complain(self, error: Exception, failures: int) -> None:
