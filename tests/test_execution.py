@@ -2,7 +2,8 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import threading
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -133,23 +134,23 @@ def test_what_the_parent_holds_is_not_counted():
     assert held[0]
 
 
+INTERRUPTED = """
+import signal, sys
+sys.path.insert(0, sys.argv[1])
+from test_execution import run, sleep_beside
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background processes do not have
+run(sleep_beside, sys.argv[2])
+"""
+
+
 def test_an_interrupt_ends_the_child_at_once(tmp_path):
     marker = tmp_path / "pid"
-
-    def press_ctrl_c_once_it_runs() -> None:
-        written(marker)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)  # pytest keeps SIGINT to itself
-
-    before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
-    presser = threading.Thread(target=press_ctrl_c_once_it_runs)
-    presser.start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            run(sleep_beside, str(marker))
-    finally:
-        presser.join()
-        signal.signal(signal.SIGUSR1, before)
-    assert is_gone(int(marker.read_text()))
+    command = [sys.executable, "-c", INTERRUPTED, str(Path(__file__).parent), str(marker)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        child = int(written(marker))
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20)[1].endswith("KeyboardInterrupt\n")
+    assert is_gone(child)
 
 
 def parent(path: str) -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import msgspec
 
-from lifeloop.gateway.project_serving import serving_of
+from lifeloop.gateway.project_serving import serving_of, setup_of
 from lifeloop.gateway.serve import serve
 from lifeloop.project import open_project
 
 
 def main(folder: Path, place: int) -> None:
-    serving = msgspec.structs.replace(serving_of(open_project(folder), place=place), ship=True)
+    serving = msgspec.structs.replace(serving_of(setup_of(open_project(folder)), place), ship=True)
     serve(serving, "127.0.0.1", 0, announce=lambda host, port: print(f"http://{host}:{port}", flush=True))
 
 

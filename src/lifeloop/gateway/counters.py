@@ -55,7 +55,6 @@ class Counters:
         self.cells: Any = memoryview(self._map).cast("Q")
         if self._file < 0:
             self.cells[2] = 1
-        self._unpack = [struct.Struct(f"={n}Q").unpack_from for n in range(PROCESSES + 1)]
 
     def close(self) -> None:
         """Give the place back; what was counted stays."""
@@ -70,54 +69,13 @@ class Counters:
             slot = self._slots[name] = self._find(name)
         return slot
 
-    def second(self, slot: int, ring: int, second: int) -> int:
-        """Return what all processes counted in a second (of the monotonic clock, whole)."""
-        start = slot + ring * _RING + second % SECONDS * PROCESSES
-        base = second << 32
-        total = 0
-        for word in self._unpack[self.cells[2]](self._map, start * _WORD):
-            if word >> 32 == second:
-                total += word - base
-        return total
+    def ring(self, slot: int, number: int, window: int) -> "Ring":
+        """Return one of a name's rings, to be read over `window` seconds and the one under way."""
+        return Ring(self.cells, slot + number * _RING, self.place, window)
 
-    def latest(self, slot: int, ring: int, second: int) -> int:
-        """Return what all processes counted in a second and the one before: what may still grow."""
-        first = slot + ring * _RING
-        read = self._unpack[self.cells[2]]
-        total, base = 0, second << 32
-        for word in read(self._map, (first + second % SECONDS * PROCESSES) * _WORD):
-            if word >= base:
-                total += word - base
-        base -= 1 << 32
-        for word in read(self._map, (first + (second - 1) % SECONDS * PROCESSES) * _WORD):
-            if word >= base:
-                total += word - base
-        return total
-
-    def add(self, slot: int, ring: int, second: int, n: int) -> None:
-        """Count n, which may be negative, in a second."""
-        place = slot + ring * _RING + second % SECONDS * PROCESSES + self.place
-        base = second << 32
-        word = self.cells[place]
-        count = (word - base if word >> 32 == second else 0) + n
-        self.cells[place] = base + min(max(count, 0), 0xFFFFFFFF)
-
-    def day(self, slot: int, day: int) -> int:
-        """Return what all processes counted in a day (since the epoch)."""
-        base = day << 48
-        total = 0
-        for word in self._unpack[self.cells[2]](self._map, (slot + RINGS * _RING) * _WORD):
-            if word >> 48 == day:
-                total += word - base
-        return total
-
-    def add_day(self, slot: int, day: int, n: int) -> None:
-        """Count n in a day."""
-        place = slot + RINGS * _RING + self.place
-        base = day << 48
-        word = self.cells[place]
-        count = (word - base if word >> 48 == day else 0) + n
-        self.cells[place] = base + min(count, (1 << 48) - 1)
+    def day(self, slot: int) -> "Day":
+        """Return a name's counter of the day."""
+        return Day(self.cells, slot + RINGS * _RING, self.place)
 
     # below: the file
 
@@ -183,6 +141,83 @@ class Counters:
         for file in [*self._locks, *([self._file] if self._file >= 0 else [])]:
             os.close(file)
         self._locks, self._file, self.place = [], -1, 0
+
+
+class Ring:
+    """One name's counts by the second (of the monotonic clock, whole)."""
+
+    __slots__ = ("_base", "_before", "_cells", "_first", "_mine", "_now", "_old", "_place", "_places", "_second",
+                 "_window")  # fmt: skip
+
+    def __init__(self, cells: Any, first: int, place: int, window: int) -> None:
+        self._cells, self._first, self._place, self._window = cells, first, place, window
+        self._second = -1
+        self._places = 0
+
+    def total(self, second: int) -> int:
+        """Return what all processes counted in a second and the window before it."""
+        if second != self._second or self._cells[2] != self._places:
+            self._turn(second)
+        total, base = self._old, self._base
+        for word in self._now:
+            if word >= base:
+                total += word - base
+        base -= 1 << 32
+        for word in self._before:  # of a process that was held up between its look at the clock and its count
+            if word >= base:
+                total += word - base
+        return total
+
+    def add(self, second: int, n: int) -> None:
+        """Count n, which may be negative, in a second."""
+        if second != self._second:
+            self._turn(second)
+        base = self._base
+        word = self._cells[self._mine]
+        count = (word - base if word >= base else 0) + n
+        self._cells[self._mine] = base + min(max(count, 0), 0xFFFFFFFF)
+
+    def at(self, second: int) -> int:
+        """Return what all processes counted in one second."""
+        base = second << 32
+        return sum(word - base for word in self._of(second) if word >> 32 == second)
+
+    def _turn(self, second: int) -> None:
+        """Sum the seconds that are over for good: once a second, and when a process joins."""
+        self._second, self._places = second, self._cells[2]
+        self._base = second << 32
+        self._now, self._before = self._of(second), self._of(second - 1)
+        self._mine = self._first + second % SECONDS * PROCESSES + self._place
+        self._old = sum(self.at(other) for other in range(second - self._window, second - 1))
+
+    def _of(self, second: int) -> Any:
+        start = self._first + second % SECONDS * PROCESSES
+        return self._cells[start : start + self._cells[2]]
+
+
+class Day:
+    """One name's count of the day (since the epoch)."""
+
+    __slots__ = ("_cells", "_first", "_place")
+
+    def __init__(self, cells: Any, first: int, place: int) -> None:
+        self._cells, self._first, self._place = cells, first, place
+
+    def total(self, day: int) -> int:
+        """Return what all processes counted in a day."""
+        base = day << 48
+        total = 0
+        for word in self._cells[self._first : self._first + self._cells[2]]:
+            if word >> 48 == day:
+                total += word - base
+        return total
+
+    def add(self, day: int, n: int) -> None:
+        """Count n in a day."""
+        base = day << 48
+        word = self._cells[self._first + self._place]
+        count = (word - base if word >> 48 == day else 0) + n
+        self._cells[self._first + self._place] = base + min(count, (1 << 48) - 1)
 
 
 @contextlib.contextmanager

@@ -44,10 +44,10 @@ class Setup(Struct, frozen=True):
     gateway: Gateway
 
 
-def setup_of(project: "Project", control: Path) -> Setup:
+def setup_of(project: "Project", control: Path | None = None) -> Setup:
     """Return what the workers of a project are told."""
     brief = project.brief
-    return Setup(str(project.folder), str(control), brief.project.name, brief.project.task, brief.gateway)
+    return Setup(str(project.folder), str(control or ""), brief.project.name, brief.project.task, brief.gateway)
 
 
 def serving_of(setup: Setup, place: int = 0) -> Serving:
