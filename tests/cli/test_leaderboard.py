@@ -48,7 +48,7 @@ def test_a_verdict_says_who_overrode_the_gate_and_where_guards_hold(capsys):
     found = msgspec.structs.replace(
         judge(BETTER), guards=(guard,), guarantees=(risk,), override_by="ann", override_reason="the old one is unsafe"
     )
-    render.verdict(SimpleNamespace(verdict=found, released="", begun=None))
+    render.verdict(SimpleNamespace(verdict=found, released="", begun=None, since=""))
 
     said = capsys.readouterr().out
     assert "against the gate, by ann: the old one is unsafe" in said

@@ -208,3 +208,22 @@ def test_the_standing_tells_the_last_rollout(ledger_url, ledger):
         0.01,
         "begun",
     )
+
+
+def test_the_standing_counts_what_the_step_under_way_has_come_to(ledger_url, ledger):
+    release(ledger, "old")
+    ledger.add_rollout_step(msgspec.structs.replace(FIRST, at=10.0))
+    ledger.add_rollout_step(msgspec.structs.replace(FIRST, sequence=2, step=1, share=0.05, at=20.0))
+    ledger.add_rollout_step(msgspec.structs.replace(FIRST, sequence=3, step=1, share=0.05, reason="held", at=30.0))
+    found = [
+        event("e1", "new", at=15.0),
+        event("e2", "new", at=25.0),
+        event("e3", "new", at=35.0, error="timed out"),
+        event("e4", "new", at=36.0, error="abandoned: after 1 s"),
+        event("e5", "old", at=37.0),
+    ]
+    ledger.add_served(found, [])
+    rollout = standing(ledger_url).rollout
+    assert (rollout.step, rollout.reason, rollout.answers, rollout.failed) == (2, "held", 3, 1)
+    ledger.add_rollout_step(msgspec.structs.replace(FIRST, sequence=4, step=1, phase="rolled_back", at=40.0))
+    assert standing(ledger_url).rollout.answers == 0

@@ -13,6 +13,7 @@ import msgspec
 
 Id = str  # 64 hexadecimal digits of SHA-256
 
+_sorted = msgspec.json.Encoder(order="sorted").encode
 _SPACE = re.compile(r"\s+")
 _NOT_WORD = re.compile(r"[^\w\s]+")
 _TO_ASCII_WORDS = "".join(
@@ -22,7 +23,7 @@ _TO_ASCII_WORDS = "".join(
 
 def canonical(value: Any) -> bytes:
     """Return the one JSON text of a value: keys sorted, no white space, so that equal values give equal bytes."""
-    return msgspec.json.encode(value, order="sorted")
+    return _sorted(value)
 
 
 def content_id(value: Any) -> Id:

@@ -29,6 +29,13 @@ class Admission:
         """Requests in the queue."""
         return len(self._waiting)
 
+    def enter_at_once(self) -> bool:
+        """Take a place if there is one now; return whether."""
+        if self.in_flight >= self._limit or self.draining:
+            return False
+        self.in_flight += 1
+        return True
+
     async def enter(self) -> None:
         """Take a place, waiting for one if need be.
 
@@ -36,8 +43,7 @@ class Admission:
         """
         if self.draining:
             raise _draining()
-        if self.in_flight < self._limit:
-            self.in_flight += 1
+        if self.enter_at_once():
             return
         if len(self._waiting) >= self._queue:
             raise self._full()

@@ -130,7 +130,7 @@ class App:
             if endpoint.scope:
                 await self._ask(call, endpoint)
             else:
-                await _answer(call, endpoint)
+                await _sending(call, await endpoint.run(call))
         except RequestError as error:
             await send_reply(call, error_reply(error))
         except Exception:
@@ -140,13 +140,15 @@ class App:
     async def _ask(self, call: Call, endpoint: Endpoint) -> None:
         """Take a request on, if there is room for it and its key may ask; all of it, the response included."""
         parts = self.parts
-        await parts.admission.enter()
+        if not parts.admission.enter_at_once():
+            await parts.admission.enter()
         try:
             key = call.key = parts.keys.find(call.authorization(), endpoint.scope)
             if key is not None:
-                parts.limits.admit(key)
-                call.extra += parts.limits.headers(key)
-            await _answer(call, endpoint)
+                limits = parts.limits
+                limits.admit(key)
+                call.extra += limits.headers(key)
+            await _sending(call, await endpoint.run(call))
         finally:
             parts.admission.leave()
 
@@ -176,12 +178,8 @@ class App:
                 return
 
 
-async def _answer(call: Call, endpoint: Endpoint) -> None:
-    answer: Any = await endpoint.run(call)
-    if type(answer) is Reply:
-        await send_reply(call, answer)
-    else:
-        await answer(call.scope, call.receive, call.send)
+def _sending(call: Call, answer: Any) -> Awaitable[None]:
+    return send_reply(call, answer) if type(answer) is Reply else answer(call.scope, call.receive, call.send)
 
 
 def _find(call: Call) -> Endpoint:

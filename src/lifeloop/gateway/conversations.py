@@ -32,7 +32,9 @@ def conversation(turns: Sequence[Turn], *, whole: bool) -> tuple[Message, ...]:
     if not turns:
         raise RequestError(400, "`messages` is empty.", param="messages", code="empty_messages")
     messages = tuple([_message(turn, place, whole) for place, turn in enumerate(turns)])
-    last = next((message for message in reversed(messages) if message.role == "user"), None)
+    last = messages[-1]
+    if last.role != "user":
+        last = next((message for message in reversed(messages) if message.role == "user"), None)
     if last is None:
         raise RequestError(400, "`messages` holds no message of the user.", param="messages", code="invalid_value")
     if not last.extra and not last.content.strip():

@@ -158,13 +158,13 @@ class Ring:
         """Return what all processes counted in a second and the window before it."""
         if second != self._second or self._cells[2] != self._places:
             self._turn(second)
-        total, base = self._old, self._base
-        for word in self._now:
-            if word >= base:
+        total, base, cells = self._old, self._base, self._cells
+        for place in self._now:
+            if (word := cells[place]) >= base:
                 total += word - base
         base -= 1 << 32
-        for word in self._before:  # of a process that was held up between its look at the clock and its count
-            if word >= base:
+        for place in self._before:  # of a process that was held up between its look at the clock and its count
+            if (word := cells[place]) >= base:
                 total += word - base
         return total
 
@@ -180,7 +180,7 @@ class Ring:
     def at(self, second: int) -> int:
         """Return what all processes counted in one second."""
         base = second << 32
-        return sum(word - base for word in self._of(second) if word >> 32 == second)
+        return sum(word - base for place in self._of(second) if (word := self._cells[place]) >> 32 == second)
 
     def _turn(self, second: int) -> None:
         """Sum the seconds that are over for good: once a second, and when a process joins."""
@@ -190,9 +190,10 @@ class Ring:
         self._mine = self._first + second % SECONDS * PROCESSES + self._place
         self._old = sum(self.at(other) for other in range(second - self._window, second - 1))
 
-    def _of(self, second: int) -> Any:
+    def _of(self, second: int) -> range:
+        """Return which cells hold a second, of the places that were ever taken."""
         start = self._first + second % SECONDS * PROCESSES
-        return self._cells[start : start + self._cells[2]]
+        return range(start, start + self._cells[2])
 
 
 class Day:
@@ -206,9 +207,10 @@ class Day:
     def total(self, day: int) -> int:
         """Return what all processes counted in a day."""
         base = day << 48
+        cells = self._cells
         total = 0
-        for word in self._cells[self._first : self._first + self._cells[2]]:
-            if word >> 48 == day:
+        for place in range(self._first, self._first + cells[2]):
+            if (word := cells[place]) >> 48 == day:
                 total += word - base
         return total
 

@@ -10,12 +10,13 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from lifeloop.gateway.errors import error_body, failed
-from lifeloop.gateway.http import JSON, Headers, request_ids
+from lifeloop.gateway.http import JSON, WHOLE, Headers, request_ids
 
 if TYPE_CHECKING:  # it makes us
     from lifeloop.gateway.protocol import Protocol
 
 _IDS = request_ids()
+_line = b": ".join
 
 
 class Cycle(RequestResponseCycle):
@@ -61,7 +62,11 @@ class Cycle(RequestResponseCycle):
             await self.flow.drain()
             if self.disconnected:
                 return
-        if message["type"] == "http.response.start":
+        kind = message["type"]
+        if kind == WHOLE:
+            self._start(message)
+            self._continue(message["body"], False)
+        elif kind == "http.response.start":
             self._start(message)
         else:
             self._continue(message.get("body", b""), message.get("more_body", False))
@@ -77,15 +82,15 @@ class Cycle(RequestResponseCycle):
             self.keep_alive = False
             headers = [header for header in headers if header[0] != b"connection"]
         self.chunked_encoding = message["status"] != 204 and b"content-length" not in named
-        lines = [STATUS_LINE[message["status"]], *[b"%b: %b\r\n" % header for header in headers]]
         if self.chunked_encoding:
             if self.scope["http_version"] == "1.1":
-                lines.append(b"transfer-encoding: chunked\r\n")
+                headers.append((b"transfer-encoding", b"chunked"))
             else:  # HTTP/1.0 knows no chunks: the end of the connection is the end of the body
                 self.chunked_encoding = False
                 self.keep_alive = False
-        lines.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
-        self._head = b"".join(lines)
+        if not self.keep_alive:
+            headers.append((b"connection", b"close"))
+        self._head = STATUS_LINE[message["status"]] + b"\r\n".join(map(_line, headers)) + b"\r\n\r\n"
 
     def _continue(self, body: bytes, more: bool) -> None:
         if self.response_complete or not self.response_started:

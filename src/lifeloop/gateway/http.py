@@ -25,6 +25,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 JSON = (b"content-type", b"application/json")
+WHOLE = "lifeloop.response"
+"""Type of our own of the ASGI message that is a whole response: its start and its body in one."""
 MEGABYTE = 1024 * 1024
 _REPEATABLE = (b"idempotency-key", b"x-request-id")
 """Headers by which a client says that two requests are one."""
@@ -43,7 +45,7 @@ class Reply(Struct):
 class Call:
     """One request on its way through the gateway."""
 
-    __slots__ = ("_body", "extra", "id", "key", "parts", "path", "receive", "scope", "send")
+    __slots__ = ("_body", "_headers", "extra", "id", "key", "parts", "path", "receive", "scope", "send")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, parts: "Parts", identifier: str) -> None:
         self.scope = scope
@@ -59,33 +61,26 @@ class Call:
         self.extra: Headers = []
         """What every response to this request says besides, errors included."""
         self._body: bytes | None = None
+        self._headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
 
     def header(self, name: bytes) -> bytes | None:
         """Return a header's value by its name in small letters, the first where there are several."""
-        for known, value in self.scope["headers"]:
-            if known == name:
-                found: bytes = value
-                return found
-        return None
+        return self._headers.get(name)
 
     def authorization(self) -> bytes | None:
         """Return what proves who asks: the header `authorization`, or where there is none the key of `x-api-key`."""
-        found = self.header(b"authorization")
-        if found is None and (key := self.header(b"x-api-key")) is not None:
+        found = self._headers.get(b"authorization")
+        if found is None and (key := self._headers.get(b"x-api-key")) is not None:
             return b"Bearer " + key
         return found
 
     async def body(self) -> bytes:
         """Return the whole body. Raises RequestError once it is too large, whatever its headers say."""
-        if self._body is None:
-            self._body = await self._read()
-            self._be_repeatable(self._body)
-        return self._body
-
-    async def _read(self) -> bytes:
+        if self._body is not None:
+            return self._body
         body_mb = self.parts.serving.settings.load.body_mb
         limit = int(body_mb * MEGABYTE)
-        length = self.header(b"content-length")
+        length = self._headers.get(b"content-length")
         if length is not None and int(length) > limit:
             raise _too_large(body_mb)
         message = await self.receive()
@@ -93,7 +88,14 @@ class Call:
             body: bytes = message.get("body", b"")
             if len(body) > limit:
                 raise _too_large(body_mb)
-            return body
+        else:
+            body = await self._joined(message, limit)
+        self._be_repeatable(body)
+        self._body = body
+        return body
+
+    async def _joined(self, message: MutableMapping[str, Any], limit: int) -> bytes:
+        """Return a body that comes in pieces, of which this is the first."""
         pieces: list[bytes] = []
         size = 0
         while True:
@@ -102,7 +104,7 @@ class Call:
             piece = message.get("body", b"")
             size += len(piece)
             if size > limit:
-                raise _too_large(body_mb)
+                raise _too_large(self.parts.serving.settings.load.body_mb)
             pieces.append(piece)
             if not message.get("more_body", False):
                 return b"".join(pieces)
@@ -110,8 +112,8 @@ class Call:
 
     def _be_repeatable(self, body: bytes) -> None:
         """Let a request that its client may repeat have the same id each time, so that it is one event."""
-        for name, value in self.scope["headers"]:
-            if name in _REPEATABLE and value:
+        for name in _REPEATABLE:
+            if value := self._headers.get(name):
                 asker = self.key.id if self.key else ""
                 digest = blake2b(b"\x00".join((asker.encode(), value, body)), digest_size=SHARED // 2)
                 self.id = digest.hexdigest() + FIRST
@@ -162,8 +164,7 @@ async def send_reply(call: Call, reply: Reply) -> None:
     headers: Headers = [(b"x-request-id", call.id.encode()), *reply.headers, *call.extra]
     if reply.status != 204:
         headers += (reply.type, (b"content-length", b"%d" % len(body)))
-    await call.send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await call.send({"type": "http.response.body", "body": body})
+    await call.send({"type": WHOLE, "status": reply.status, "headers": headers, "body": body})
 
 
 def error_reply(error: RequestError) -> Reply:

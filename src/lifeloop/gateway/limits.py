@@ -27,29 +27,20 @@ _REQUESTS, _TOKENS = 0, 1
 class _State:
     """One key's limits, where its counters are, and what was last seen of them."""
 
-    __slots__ = ("counters", "free", "limits", "named", "old", "remaining", "slot", "until")
+    __slots__ = ("day", "free", "limits", "named", "nano_a_day", "remaining", "rings")
 
     def __init__(self, limits: KeyLimits, counters: Counters, slot: int) -> None:
         self.limits = limits
-        self.counters = counters
-        self.slot = slot
         self.free = not limits.any
-        self.old = [0, 0]  # of each ring: the seconds of the window that are over, and
-        self.until = [-1, -1]  # the second under way when they were summed
+        self.rings = [counters.ring(slot, number, WINDOW) for number in (_REQUESTS, _TOKENS)]
+        self.day = counters.day(slot)
+        self.nano_a_day = limits.usd_per_day * NANO
         self.remaining = [limits.requests_per_minute, limits.tokens_per_minute]
         self.named = [
             (ring, b"x-ratelimit-remaining-" + what, (b"x-ratelimit-limit-" + what, b"%d" % limit))
             for ring, what, limit in zip((_REQUESTS, _TOKENS), (b"requests", b"tokens"), self.remaining, strict=True)
             if limit
         ]  # headers: what never changes is made once
-
-    def total(self, ring: int, second: int) -> int:
-        """Return what the window holds. Seconds that are over for good are summed once a second."""
-        if self.until[ring] != second:
-            counted = self.counters.second
-            self.old[ring] = sum(counted(self.slot, ring, other) for other in range(second - WINDOW, second - 1))
-            self.until[ring] = second
-        return self.old[ring] + self.counters.latest(self.slot, ring, second)
 
 
 class Limits:
@@ -71,6 +62,7 @@ class Limits:
         self._monotonic = monotonic
         self._states: dict[str, _State] = {}
         self._elsewhere: dict[str, tuple[int, int, int]] = {}  # day, spent by the ledger, spent here when it was asked
+        self._day, self._day_ends = 0, 0.0
 
     def admit(self, key: Key) -> None:
         """Count a request of a key. Raises RequestError 429, which says when to try again, where a limit is reached."""
@@ -79,21 +71,22 @@ class Limits:
             state = self._open(key)
         if state.free:
             return
-        limits, counters = state.limits, state.counters
+        limits, remaining = state.limits, state.remaining
         now = self._monotonic()
         second = int(now)
         if limits.usd_per_day:
             self._check_money(key.id, state)
         if limits.tokens_per_minute:
-            left = state.remaining[_TOKENS] = limits.tokens_per_minute - state.total(_TOKENS, second)
+            left = remaining[_TOKENS] = limits.tokens_per_minute - state.rings[_TOKENS].total(second)
             if left <= 0:
                 raise self._refused(state, _TOKENS, now, limits.tokens_per_minute, "tokens")
         if limits.requests_per_minute:
             # Counted first and looked at then: of two processes that do so at once, one sees the other.
-            counters.add(state.slot, _REQUESTS, second, 1)
-            left = state.remaining[_REQUESTS] = limits.requests_per_minute - state.total(_REQUESTS, second)
+            ring = state.rings[_REQUESTS]
+            ring.add(second, 1)
+            left = remaining[_REQUESTS] = limits.requests_per_minute - ring.total(second)
             if left < 0:
-                counters.add(state.slot, _REQUESTS, second, -1)
+                ring.add(second, -1)
                 raise self._refused(state, _REQUESTS, now, limits.requests_per_minute, "requests")
 
     def admit_more(self, key: Key, n: int) -> None:
@@ -112,10 +105,11 @@ class Limits:
             raise RequestError(429, message, code="rate_limit_exceeded", headers=headers)
         now = self._monotonic()
         second = int(now)
-        state.counters.add(state.slot, _REQUESTS, second, n)
-        left = state.remaining[_REQUESTS] = limit - state.total(_REQUESTS, second)
+        ring = state.rings[_REQUESTS]
+        ring.add(second, n)
+        left = state.remaining[_REQUESTS] = limit - ring.total(second)
         if left < 0:
-            state.counters.add(state.slot, _REQUESTS, second, -n)
+            ring.add(second, -n)
             raise self._refused(state, _REQUESTS, now, limit, "requests", n + 1)
 
     def spend(self, key_id: str, tokens: int, usd: float) -> None:
@@ -124,9 +118,9 @@ class Limits:
         if state is None or state.free:
             return
         if tokens > 0:
-            state.counters.add(state.slot, _TOKENS, int(self._monotonic()), tokens)
+            state.rings[_TOKENS].add(int(self._monotonic()), tokens)
         if usd > 0:
-            state.counters.add_day(state.slot, self._today(), round(usd * NANO))
+            state.day.add(self._today(), round(usd * NANO))
 
     def headers(self, key: Key) -> list[tuple[bytes, bytes]]:
         """Return OpenAI's `x-ratelimit-…` headers as things stood when the key's last request was admitted here."""
@@ -138,7 +132,7 @@ class Limits:
         state = self._states.get(key.id)
         if state is None or state.limits is not key.limits:
             state = self._open(key)
-        return state.counters.day(state.slot, self._today())
+        return state.day.total(int(self._clock() // DAY))  # another thread asks
 
     def set_elsewhere(self, key_id: str, day: int, usd: float, here: int) -> None:
         """Note what the ledger says a key spent in a day (since the epoch).
@@ -165,16 +159,21 @@ class Limits:
         return state
 
     def _today(self) -> int:
-        return int(self._clock() // DAY)
+        """Return the day (since the epoch), reckoned once."""
+        now = self._clock()
+        if not 0.0 < self._day_ends - now <= DAY:
+            self._day = int(now // DAY)
+            self._day_ends = (self._day + 1.0) * DAY
+        return self._day
 
     def _check_money(self, key_id: str, state: _State) -> None:
         today = self._today()
-        spent = here = state.counters.day(state.slot, today)
+        spent = here = state.day.total(today)
         elsewhere = self._elsewhere.get(key_id)
         if elsewhere is not None and elsewhere[0] == today:
             _, ledger, then = elsewhere
             spent = max(here, ledger + max(here - then, 0))
-        if spent < state.limits.usd_per_day * NANO:
+        if spent < state.nano_a_day:
             return
         seconds = max(1, math.ceil((today + 1) * DAY - self._clock()))
         raise RequestError(
@@ -198,9 +197,10 @@ class Limits:
 def _wait(state: _State, ring: int, now: float, limit: int, n: int) -> int:
     """Return after how many seconds, whole ones, a window has room for `n` again if nobody asks meanwhile."""
     second = int(now)
-    total = state.total(ring, second)
+    counted = state.rings[ring]
+    total = counted.total(second)
     for other in range(second - WINDOW, second + 1):
-        total -= state.counters.second(state.slot, ring, other)
+        total -= counted.at(other)
         if total + n <= limit:
             return max(1, math.ceil(other + WINDOW + 1 - now))
     return WINDOW + 1

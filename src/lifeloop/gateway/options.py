@@ -4,7 +4,9 @@ For chat and generate, options go to candidates that pass them on (`models.model
 one that changes the answer's form, the request is refused: an answer that ignores it would be a wrong one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from lifeloop.core.candidates import Message, Request
@@ -38,8 +40,19 @@ FREE_TASKS = ("chat", "generate")
 
 def options_of(body: ChatBody | TextBody) -> dict[str, Any]:
     """Return what a body asks for besides, without what asks for nothing (`n` of 1, an empty list of tools)."""
-    options = {name: value for name in PASSED if (value := getattr(body, name, None)) is not None}
+    names, values_of = _passed(type(body))
+    values = values_of(body)
+    if values.count(None) == len(values):
+        return {}
+    options = {name: value for name, value in zip(names, values, strict=True) if value is not None}
     return {name: value for name, value in options.items() if name not in _FORM or _asks(name, value)}
+
+
+@cache
+def _passed(kind: type[ChatBody | TextBody]) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    """Return which keys of a kind of body are passed on, and what reads their values at once."""
+    names = tuple(name for name in PASSED if name in kind.__struct_fields__)
+    return names, attrgetter(*names)
 
 
 def must_be_heeded(request: Request) -> bool:

@@ -5,7 +5,7 @@ import gc
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Any
 
@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 LOADING_SECONDS = 300.0
 """How long a worker that joins others waits for its models before it takes requests all the same."""
+YOUNG = 10_000
+"""How many objects come to be before the collector looks at them: requests under way hold hundreds each time, which are
+looked at in vain."""
 DRAIN_SECONDS = 30.0
 """How long requests in flight may take once the gateway was told to stop."""
 
@@ -56,6 +59,7 @@ def make_server(serving: Serving, *, drain_seconds: float = DRAIN_SECONDS, wait_
     joining = _Joining(app) if wait_for_models else None
     config = uvicorn.Config(
         joining or app,
+        interface="asgi3",
         loop="uvloop",
         http=protocol_of(serving.settings.load),
         proxy_headers=False,
@@ -128,6 +132,7 @@ class Server(uvicorn.Server):
             self._loaded = True
             gc.collect()
             gc.freeze()  # models and modules stay: the collector need not look at them again and again
+            gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
             if self.on_loaded is not None:
                 self.on_loaded()
         return await super().on_tick(counter)
@@ -156,7 +161,7 @@ class _Joining:
         self._app = app
         self.told_to_stop: Callable[[], bool] = lambda: False
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         """Start late; answer as the application does."""
 
         async def send_when_loaded(message: Any) -> None:
@@ -164,7 +169,7 @@ class _Joining:
                 await self._until_loaded()
             await send(message)
 
-        await self._app(scope, receive, send_when_loaded if scope["type"] == "lifespan" else send)
+        return self._app(scope, receive, send_when_loaded if scope["type"] == "lifespan" else send)
 
     async def _until_loaded(self) -> None:
         end = time.monotonic() + LOADING_SECONDS

@@ -130,8 +130,8 @@ def ask_messages(
         text=text,
         messages=messages if whole else (),
         max_tokens=max_tokens,
-        columns=dict(columns),
-        options=dict(options),
+        columns=dict(columns) if columns else {},
+        options=dict(options) if options else {},
     )
     recorded = canonical(messages).decode() if whole else text
     return Asked(event, parts.serving.clock(), recorded, request, user_key, api_key)

@@ -102,9 +102,9 @@ class Asking:
         turns = [turn for turn in request.messages if turn.role != "system"]
         if not turns:
             return b""
-        *said, last = turns
+        last = turns[-1]
         rendered = self._render(last.content) if last.role == "user" else last.content
-        return _encode([*(_sent(turn, turn.content) for turn in said), _sent(last, rendered)])[1:-1]
+        return _encode([*[_sent(turn, turn.content) for turn in turns[:-1]], _sent(last, rendered)])[1:-1]
 
 
 def renderer(prompt: Prompt, contract: Contract) -> Callable[[str], str]:

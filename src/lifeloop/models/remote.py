@@ -255,7 +255,7 @@ class Remote:
 
 def _wants_choices(request: Request) -> bool:
     """Return whether the answer may hold what is no mere text."""
-    return bool(request.options) or any(message.extra for message in request.messages)
+    return bool(request.options) or any([message.extra for message in request.messages])
 
 
 class RemoteKind:
