@@ -93,9 +93,8 @@ class Outcome(Struct, gc=False):
 
 async def answer_one(parts: "Parts", live: Live, request: Request, outcome: Outcome) -> None:
     """Fill in what becomes of a request; an outcome left without `member` is one that nobody answered."""
-    needs = must_be_heeded(request)
     for member in live.members:
-        if needs and not member.passes_on:
+        if not member.passes_on and must_be_heeded(request):
             skip(outcome, member)
             continue
         health = parts.continuity.of(member.id, member.name)
@@ -121,7 +120,7 @@ async def answer(parts: "Parts", live: Live, requests: Sequence[Request], outcom
         for request, outcome in zip(requests, outcomes, strict=True):
             if outcome.member is not None:
                 continue
-            if must_be_heeded(request) and not member.passes_on:
+            if not member.passes_on and must_be_heeded(request):
                 skip(outcome, member)
             else:
                 left.append((request, outcome))

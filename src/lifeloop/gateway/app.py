@@ -24,6 +24,7 @@ from lifeloop.gateway import (
     task_calls,
     text_completions,
 )
+from lifeloop.gateway.admission import Admission
 from lifeloop.gateway.docs_page import docs
 from lifeloop.gateway.errors import RequestError, failed
 from lifeloop.gateway.http import Call, Receive, Reply, Scope, Send, error_reply, request_ids, send_reply
@@ -121,36 +122,40 @@ class App:
         if scope["type"] != "http":
             await self._live(receive, send)
             return
-        call = Call(scope, receive, send, self.parts, next(self._ids))
+        parts = self.parts
+        call = Call(scope, receive, send, parts, next(self._ids))
+        admission: Admission | None = None
         try:
             if self._origins and (preflight := self._allow_pages(call)) is not None:
                 await send_reply(call, preflight)
                 return
             endpoint = _find(call)
             if endpoint.scope:
-                await self._ask(call, endpoint)
+                if not parts.admission.enter_at_once():
+                    await parts.admission.enter()
+                admission = parts.admission
+                self._know(call, endpoint.scope)
+            answer: Any = await endpoint.run(call)
+            if type(answer) is Reply:
+                await send_reply(call, answer)
             else:
-                await _sending(call, await endpoint.run(call))
+                await answer(scope, receive, send)
         except RequestError as error:
             await send_reply(call, error_reply(error))
         except Exception:
             log.exception("request %s failed", call.id)
             await send_reply(call, error_reply(failed()))
-
-    async def _ask(self, call: Call, endpoint: Endpoint) -> None:
-        """Take a request on, if there is room for it and its key may ask; all of it, the response included."""
-        parts = self.parts
-        if not parts.admission.enter_at_once():
-            await parts.admission.enter()
-        try:
-            key = call.key = parts.keys.find(call.authorization(), endpoint.scope)
-            if key is not None:
-                limits = parts.limits
-                limits.admit(key)
-                call.extra += limits.headers(key)
-            await _sending(call, await endpoint.run(call))
         finally:
-            parts.admission.leave()
+            if admission is not None:  # only now: the response is part of the request
+                admission.leave()
+
+    def _know(self, call: Call, scope: str) -> None:
+        """Find out whose key asks, and count the request. Raises RequestError where it may not ask."""
+        parts = self.parts
+        key = call.key = parts.keys.find(call.authorization(), scope)
+        if key is not None:
+            parts.limits.admit(key)
+            call.extra += parts.limits.headers(key)
 
     def _allow_pages(self, call: Call) -> Reply | None:
         """Let a browser's page read the response, and answer the browser's own question."""
@@ -176,10 +181,6 @@ class App:
                 await stop(running)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
-
-
-def _sending(call: Call, answer: Any) -> Awaitable[None]:
-    return send_reply(call, answer) if type(answer) is Reply else answer(call.scope, call.receive, call.send)
 
 
 def _find(call: Call) -> Endpoint:

@@ -31,6 +31,7 @@ _WORD = 8
 _RING = SECONDS * PROCESSES
 _SLOT = RINGS * _RING + PROCESSES
 _HEADER = 4 + SLOTS * 2  # magic, boot, number of places ever taken, number of names; of each name 16 bytes of its hash
+_MOST = 0xFFFFFFFF
 _MAGIC = int.from_bytes(b"LLCOUNT1", "little")
 
 
@@ -172,10 +173,10 @@ class Ring:
         """Count n, which may be negative, in a second."""
         if second != self._second:
             self._turn(second)
-        base = self._base
-        word = self._cells[self._mine]
+        base, cells, mine = self._base, self._cells, self._mine
+        word = cells[mine]
         count = (word - base if word >= base else 0) + n
-        self._cells[self._mine] = base + min(max(count, 0), 0xFFFFFFFF)
+        cells[mine] = base + (count if 0 <= count <= _MOST else min(max(count, 0), _MOST))
 
     def at(self, second: int) -> int:
         """Return what all processes counted in one second."""

@@ -108,7 +108,8 @@ class Router:
         `user_key` says whose request it is; "" for nobody's. The same user, and the same event, meets the same release
         as long as the split stays.
         """
-        live = self._split.answering(user_key, event)
+        split = self._split
+        live = split.production if split.challenger is None else split.answering(user_key, event)
         if live is not None:
             live.users += 1
         return live
@@ -122,7 +123,10 @@ class Router:
 
     def take_shadow(self, event: str) -> Live | None:
         """Return the release that is to answer a request unseen, to be given back after it; None where none is."""
-        live = self._split.shadowing(event)
+        split = self._split
+        if split.shadow is None:
+            return None
+        live = split.shadowing(event)
         if live is not None:
             live.users += 1
         return live

@@ -163,13 +163,15 @@ class _Joining:
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         """Start late; answer as the application does."""
+        if scope["type"] != "lifespan":
+            return self._app(scope, receive, send)
 
         async def send_when_loaded(message: Any) -> None:
             if message["type"] == "lifespan.startup.complete":
                 await self._until_loaded()
             await send(message)
 
-        return self._app(scope, receive, send_when_loaded if scope["type"] == "lifespan" else send)
+        return self._app(scope, receive, send_when_loaded)
 
     async def _until_loaded(self) -> None:
         end = time.monotonic() + LOADING_SECONDS

@@ -16,6 +16,7 @@ __all__ = ["ABANDONED", "BROKEN_OFF", "by_fallback", "failed", "observe"]
 VERSION = "1"
 """Changed by hand when the same events would give another summary."""
 
+
 def observe(
     events: Sequence[Event],
     feedback: Sequence[FeedbackRow],

@@ -51,6 +51,8 @@ class Shipment:
         self._remembered = dict(self._offsets)
         self._complained = False
         self._refused: list[bytes] = []  # lines that are yet to be put aside
+        self.behind = False
+        """Whether the last step left lines for another one."""
         adopt(folder, ledger.name)
 
     def step(self) -> int:
@@ -77,8 +79,10 @@ class Shipment:
         """Return lines of the segments, some of each, how far those are read then, and which hold no further one."""
         found: list[bytes] = []
         ends, read_out = {}, []
+        self.behind = False
         for name, size in tails.segments(self._folder).items():
             if (room := BATCH - len(found)) <= 0:
+                self.behind = True
                 break
             end = offset = self._offsets.get(name, 0)
             if size > offset:
@@ -92,6 +96,8 @@ class Shipment:
                 ends[name] = end
             if end >= size or end == offset:
                 read_out.append(name)
+            else:
+                self.behind = True
         return found, ends, read_out
 
     def _put_aside(self) -> bool:
@@ -218,7 +224,7 @@ class Shipper:
                 failures = 0
             if closing and tails.is_shipped(self._folder, self._goal):
                 return
-            if shipped < BATCH:
+            if not shipment.behind:
                 self._wake.wait(GATHER_SECONDS if shipped else POLL_SECONDS)
                 self._wake.clear()
 
