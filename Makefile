@@ -13,13 +13,13 @@ demo: .venv/.demo-done
 # Most tests run side by side; those that want the machine for themselves (`alone`) come after them, one by one.
 test: .venv/.dev-done
 	@failed=0; \
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not alone" || failed=1; \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not alone" || failed=1; \
 	$(BIN)/python -m pytest -m alone || failed=1; \
 	exit $$failed
 
 test-fast: .venv/.dev-done
 	@failed=0; \
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not alone and not slow" || failed=1; \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not alone and not slow" || failed=1; \
 	$(BIN)/python -m pytest -m "alone and not slow" || failed=1; \
 	exit $$failed
 

@@ -34,6 +34,11 @@ def post(url, text="x"):
     return httpx.post(f"{url}/v1/tasks/desk", json={"text": text}, timeout=20)
 
 
+def event_of(answer):
+    assert answer.status_code == 200, answer.text
+    return answer.json()["event"]
+
+
 @pytest.mark.alone
 @pytest.mark.slow
 def test_sigterm_finishes_requests_in_flight_and_writes_every_event(tmp_path):
@@ -54,7 +59,7 @@ def test_sigterm_while_the_database_is_locked_loses_nothing(tmp_path):
     with process(tmp_path) as (gateway, url):
         other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        events = {post(url).json()["event"] for _ in range(20)}
+        events = {event_of(post(url)) for _ in range(20)}
         gateway.send_signal(signal.SIGTERM)
         assert gateway.wait(30) == 0
         other.rollback()
@@ -67,7 +72,7 @@ def test_sigterm_while_the_database_is_locked_loses_nothing(tmp_path):
 @pytest.mark.slow
 def test_a_killed_gateway_keeps_every_event_that_was_answered(tmp_path):
     with process(tmp_path) as (gateway, url), httpx.Client() as client:
-        events = {client.post(f"{url}/v1/tasks/desk", json={"text": "x"}).json()["event"] for _ in range(200)}
+        events = {event_of(client.post(f"{url}/v1/tasks/desk", json={"text": "x"})) for _ in range(200)}
         gateway.kill()
         gateway.wait(10)
     with process(tmp_path):  # the next one finds what it left

@@ -91,6 +91,28 @@ def test_everything_is_in_the_ledger_in_order_and_the_segments_are_gone(ledger, 
     assert segments_in(folder) == [] and tails.shipped(folder) == {}
 
 
+def test_what_waited_for_long_is_not_read_again_for_each_batch(ledger, folder, monkeypatch):
+    write(folder, map(event, range(2000)), segment_bytes=20_000)
+    size = sum(tails.segments(folder).values())
+    assert len(segments_in(folder)) >= 10
+    monkeypatch.setattr(shipping, "BATCH", 100)
+    monkeypatch.setattr(tails, "READ_BYTES", 20_000)
+    n_read, pread = 0, os.pread
+
+    def counting(descriptor, length, offset):
+        nonlocal n_read
+        data = pread(descriptor, length, offset)
+        n_read += len(data)
+        return data
+
+    monkeypatch.setattr(tails.os, "pread", counting)
+    shipment = Shipment(ledger, folder)
+    while shipment.step():
+        assert shipment.behind or tails.is_shipped(folder, tails.segments(folder))
+    assert ledger.count_events() == 2000 and segments_in(folder) == []
+    assert n_read < 3 * size
+
+
 def test_what_living_writers_append_arrives_while_they_go_on(ledger, folder):
     logs = [SegmentLog(folder, f"worker-{place}") for place in range(3)]
     with shipping_from(ledger, folder):

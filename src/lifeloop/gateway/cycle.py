@@ -19,16 +19,6 @@ _IDS = request_ids()
 _line = b": ".join
 
 
-class Signal(asyncio.Event):
-    """An event that most often nobody waits for: it is made, set and cleared at a third of the cost."""
-
-    __slots__ = ("_value", "_waiting")
-
-    def __init__(self) -> None:
-        self._value = False
-        self._waiting: asyncio.Future[None] | None = None
-
-
 class Cycle(RequestResponseCycle):
     """One request and its response."""
 
@@ -38,7 +28,7 @@ class Cycle(RequestResponseCycle):
         self.flow: FlowControl = protocol.flow
         self.logger = protocol.logger
         self.default_headers = protocol.server_state.default_headers
-        self.message_event = Signal()
+        self.message_event = asyncio.Event()
         self.on_response = protocol.on_response_complete
         self.disconnected = False
         self.keep_alive = keep_alive

@@ -8,6 +8,7 @@ import os
 import ssl
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,8 @@ from lifeloop.models.upstream import Upstream, check
 
 CHARACTERS_A_TOKEN = 4
 """Of English text, about; for answers whose tokens nobody told."""
+
+_extra_of = attrgetter("extra")
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -255,7 +258,7 @@ class Remote:
 
 def _wants_choices(request: Request) -> bool:
     """Return whether the answer may hold what is no mere text."""
-    return bool(request.options) or any([message.extra for message in request.messages])
+    return bool(request.options) or any(map(_extra_of, request.messages))
 
 
 class RemoteKind:
