@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from lifeloop import plugins
 from lifeloop.filters.canary import Canary
 from lifeloop.filters.filter import About, Filter
-from lifeloop.gateway.answering import Withheld
-from lifeloop.gateway.filters import Named, Screen
+from lifeloop.gateway.asking.answering import Withheld
+from lifeloop.gateway.protection.filters import Named, Screen
 
 ARGUMENTS = {"pattern": "(?i)project falcon"}
 FILTERS = plugins.names("filters")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from gateway_scene import Says, Scene, Streams
 
-from lifeloop.gateway import members
-from lifeloop.gateway.serve import serve
+from lifeloop.gateway.processes.serve import serve
+from lifeloop.gateway.production import members
 from lifeloop.store import ledger
 
 ledger.BUSY_SECONDS = 1.0  # a locked database is to be met soon

@@ -12,7 +12,7 @@ from openai import OpenAI
 from lifeloop import plugins
 from lifeloop.core.candidates import Answer, Candidate, Request
 from lifeloop.core.evidence import Release
-from lifeloop.gateway.serve import listen, make_server
+from lifeloop.gateway.processes.serve import listen, make_server
 from lifeloop.gateway.serving import Serving
 from lifeloop.models.model import Model, whole
 from lifeloop.store.ledger import open_ledger

@@ -8,13 +8,13 @@ from lifeloop.core.errors import StoreError
 from lifeloop.core.gateway_brief import Continuity as Settings
 from lifeloop.core.gateway_brief import Gateway
 from lifeloop.gateway.admission import Admission
-from lifeloop.gateway.answering import Asked, Withheld
-from lifeloop.gateway.client import LEFT, TOOK_NOTHING, WHEN_GONE
-from lifeloop.gateway.continuity import Continuity
-from lifeloop.gateway.deltas import merged
+from lifeloop.gateway.asking.answering import Asked, Withheld
+from lifeloop.gateway.asking.client import LEFT, TOOK_NOTHING, WHEN_GONE
+from lifeloop.gateway.asking.continuity import Continuity
+from lifeloop.gateway.asking.deltas import merged
+from lifeloop.gateway.asking.streaming import StreamedAnswer
+from lifeloop.gateway.asking.worker import Worker
 from lifeloop.gateway.serving import Parts, Serving
-from lifeloop.gateway.streaming import StreamedAnswer
-from lifeloop.gateway.worker import Worker
 from lifeloop.models.model import Unanswered
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import msgspec
 
-from lifeloop.gateway.project_serving import serving_of, setup_of
-from lifeloop.gateway.serve import serve
+from lifeloop.gateway.processes.project_serving import serving_of, setup_of
+from lifeloop.gateway.processes.serve import serve
 from lifeloop.project import open_project
 
 

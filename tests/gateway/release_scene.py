@@ -10,7 +10,7 @@ from typing import Any
 from lifeloop.core.candidates import Answer, Candidate
 from lifeloop.core.errors import StoreError
 from lifeloop.core.evidence import Release
-from lifeloop.gateway.routing import Router
+from lifeloop.gateway.production.routing import Router
 from lifeloop.store.rows import ReleaseRow, RolloutRow, Traffic
 from lifeloop.store.vault import Vault
 

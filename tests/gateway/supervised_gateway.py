@@ -6,8 +6,8 @@ from pathlib import Path
 from gateway_scene import Says, Scene
 
 from lifeloop.core.errors import BriefError
-from lifeloop.gateway.serve import listen
-from lifeloop.gateway.supervisor import Command, Supervisor
+from lifeloop.gateway.processes.serve import listen
+from lifeloop.gateway.processes.supervisor import Command, Supervisor
 
 HERE = Path(__file__).parent
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 from gateway_scene import Says, Scene
 
-from lifeloop.gateway.worker_process import run_worker
+from lifeloop.gateway.processes.worker_process import run_worker
 
 
 def main(folder: Path, seconds: float, place: str) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lifeloop.core.gateway_brief import Load
 from lifeloop.gateway.admission import Admission
-from lifeloop.gateway.errors import RequestError
+from lifeloop.gateway.web.errors import RequestError
 
 
 def admission(in_flight=2, queue=2, queue_seconds=5.0):

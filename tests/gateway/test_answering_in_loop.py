@@ -7,8 +7,8 @@ import pytest
 from loop_scene import Filters, InLoop, asked, parts_of
 
 from lifeloop.core.candidates import Choices
-from lifeloop.gateway.errors import RequestError
 from lifeloop.gateway.serving import serve_many, serve_one, unanswered
+from lifeloop.gateway.web.errors import RequestError
 from lifeloop.models.model import Unanswered
 
 

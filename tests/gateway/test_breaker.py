@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifeloop.gateway.breaker import LONGEST_OPEN, Breaker
+from lifeloop.gateway.asking.breaker import LONGEST_OPEN, Breaker
 
 
 def breaker(share=0.5, requests=4, seconds=5.0):

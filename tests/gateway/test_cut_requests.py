@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from lifeloop.gateway.protocol import Protocol
+from lifeloop.gateway.web.protocol import Protocol
 
 INNER = b"GET /inner HTTP/1.1\r\nhost: x\r\n\r\n"
 H2C = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AA\r\n"

@@ -3,7 +3,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifeloop.gateway.deltas import merged
+from lifeloop.gateway.asking.deltas import merged
 
 
 def chunk(delta, index=0, reason=None):

@@ -104,7 +104,7 @@ def test_a_model_for_four_threads_is_used_by_up_to_four(scene):
 
 
 def test_a_model_that_never_returns_does_not_keep_the_gateway_from_stopping(scene, monkeypatch):
-    monkeypatch.setattr("lifeloop.gateway.members.STOP_SECONDS", 0.3)
+    monkeypatch.setattr("lifeloop.gateway.production.members.STOP_SECONDS", 0.3)
     hung = Hangs()
     scene.candidate("first", hung)
     scene.release("first", "second", seconds=0.1)

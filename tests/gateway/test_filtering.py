@@ -23,9 +23,9 @@ from lifeloop.filters.filter import About
 from lifeloop.filters.injection import Injection
 from lifeloop.filters.leak import Leak
 from lifeloop.filters.protection import Named, check_protection, named_filters
-from lifeloop.gateway.answering import Withheld
-from lifeloop.gateway.canary_word import canary_word
-from lifeloop.gateway.filters import Filters, Screen
+from lifeloop.gateway.asking.answering import Withheld
+from lifeloop.gateway.protection.canary_word import canary_word
+from lifeloop.gateway.protection.filters import Filters, Screen
 from lifeloop.models.canary import with_canary
 
 WORD = "zqxbvlkromneatyu"

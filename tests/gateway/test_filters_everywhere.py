@@ -17,10 +17,10 @@ from lifeloop.core.candidates import Candidate, Choices, Message, Prompt, Reques
 from lifeloop.core.gateway_brief import Continuity, Gateway, Protection
 from lifeloop.filters.filter import About
 from lifeloop.filters.leak import UNSEEN
-from lifeloop.gateway.answering import Asked, Withheld
-from lifeloop.gateway.errors import RequestError
-from lifeloop.gateway.filters import Filters
-from lifeloop.gateway.texts_within import Texts, Unreadable, place_before, unescaped
+from lifeloop.gateway.asking.answering import Asked, Withheld
+from lifeloop.gateway.protection.filters import Filters
+from lifeloop.gateway.protection.texts_within import Texts, Unreadable, place_before, unescaped
+from lifeloop.gateway.web.errors import RequestError
 
 WORD = "zqxbvlkromneatyu"
 WORDS = tuple(

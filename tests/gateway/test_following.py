@@ -6,7 +6,7 @@ import time
 
 from gateway_scene import wait_for
 
-from lifeloop.gateway.following import Following
+from lifeloop.gateway.production.following import Following
 
 
 def test_a_call_that_hangs_or_fails_delays_no_other(caplog):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifeloop.gateway.hedging import first_to_speak
+from lifeloop.gateway.asking.hedging import first_to_speak
 from lifeloop.models.model import Unanswered
 
 

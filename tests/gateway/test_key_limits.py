@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from lifeloop.core.events import Event
 from lifeloop.core.keys import Key, KeyLimits
-from lifeloop.gateway import counters
-from lifeloop.gateway.errors import RequestError
-from lifeloop.gateway.keys import KeyRing
-from lifeloop.gateway.limits import DAY, Limits
-from lifeloop.gateway.spending import SECONDS, Spending
+from lifeloop.gateway.protection import counters
+from lifeloop.gateway.protection.keys import KeyRing
+from lifeloop.gateway.protection.limits import DAY, Limits
+from lifeloop.gateway.protection.spending import SECONDS, Spending
+from lifeloop.gateway.web.errors import RequestError
 from lifeloop.lifecycle.api_keys import create_key
 from lifeloop.store.ledger import open_ledger
 
@@ -28,8 +28,8 @@ HAMMER = """
 import sys, time
 from pathlib import Path
 from lifeloop.core.keys import Key, KeyLimits
-from lifeloop.gateway.errors import RequestError
-from lifeloop.gateway.limits import Limits
+from lifeloop.gateway.web.errors import RequestError
+from lifeloop.gateway.protection.limits import Limits
 
 limits = Limits(Path(sys.argv[1]))
 key = Key("k", "web", frozenset({"infer"}), KeyLimits(requests_per_minute=int(sys.argv[2])))

@@ -17,9 +17,9 @@ from openai import OpenAI
 
 from lifeloop.core.errors import StoreError
 from lifeloop.core.keys import KeyLimits, write_key
-from lifeloop.gateway import declared_keys
-from lifeloop.gateway.errors import RequestError
-from lifeloop.gateway.keys import KeyRing
+from lifeloop.gateway.protection import declared_keys
+from lifeloop.gateway.protection.keys import KeyRing
+from lifeloop.gateway.web.errors import RequestError
 from lifeloop.lifecycle.api_keys import create_key, key_states, limit_key, revoke_key, rotate_key
 from lifeloop.store.ledger import Ledger, open_ledger
 

@@ -9,7 +9,7 @@ import pytest
 from gateway_scene import Says, Scene
 
 from lifeloop.gateway import app
-from lifeloop.gateway.openapi import TABLE
+from lifeloop.gateway.endpoints.openapi import TABLE
 
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"

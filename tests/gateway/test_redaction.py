@@ -13,8 +13,8 @@ from loop_scene import Live, Member, asked
 
 from lifeloop.core.events import Event, Feedback
 from lifeloop.core.gateway_brief import Gateway, Protection
-from lifeloop.gateway.answering import MAX_ERROR, Failed, Outcome, to_event
-from lifeloop.gateway.redaction import redactor
+from lifeloop.gateway.asking.answering import MAX_ERROR, Failed, Outcome, to_event
+from lifeloop.gateway.protection.redaction import redactor
 from lifeloop.guards.personal.kinds import find_personal
 from lifeloop.guards.personal.tokens import KINDS
 

@@ -3,7 +3,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifeloop.gateway.retrying import LONGEST_PAUSE, RESERVE, WINDOW, Budget, pause
+from lifeloop.gateway.asking.retrying import LONGEST_PAUSE, RESERVE, WINDOW, Budget, pause
 
 
 def test_a_quiet_gateway_may_retry_a_few_times():

@@ -11,9 +11,10 @@ from postgres_server import own_server
 from release_scene import Releases, in_loop, until
 
 from lifeloop.core.gateway_brief import Gateway
-from lifeloop.gateway import app, routing
-from lifeloop.gateway.following import Following
-from lifeloop.gateway.routing import Arriving
+from lifeloop.gateway import app
+from lifeloop.gateway.production import routing
+from lifeloop.gateway.production.following import Following
+from lifeloop.gateway.production.routing import Arriving
 from lifeloop.store.ledger import open_ledger
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from release_scene import Releases
 
-from lifeloop.gateway.routing import Router
-from lifeloop.gateway.split import wanted_of
+from lifeloop.gateway.production.routing import Router
+from lifeloop.gateway.production.split import wanted_of
 
 NAMES = st.sampled_from("abcd")
 

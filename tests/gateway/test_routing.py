@@ -184,7 +184,7 @@ def test_without_a_loader_of_its_own_the_gateway_loads_from_the_vault(scene, tmp
 
 
 def test_a_loader_that_ends_the_program_is_tried_again_as_any_other(scene, monkeypatch):
-    monkeypatch.setattr("lifeloop.gateway.routing.RETRY_SECONDS", 0.1)
+    monkeypatch.setattr("lifeloop.gateway.production.routing.RETRY_SECONDS", 0.1)
     tries = []
 
     def exits():

@@ -13,8 +13,8 @@ from release_scene import Releases, in_loop, until
 
 from lifeloop.core.errors import StoreError
 from lifeloop.core.gateway_brief import Continuity
+from lifeloop.gateway.production.shadowing import Shadows
 from lifeloop.gateway.serving import serve_many, serve_one
-from lifeloop.gateway.shadowing import Shadows
 from lifeloop.models.model import Unanswered
 
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lifeloop.gateway.lives import Live
-from lifeloop.gateway.split import Split, split_of, wanted_of
+from lifeloop.gateway.production.lives import Live
+from lifeloop.gateway.production.split import Split, split_of, wanted_of
 from lifeloop.store.rows import ReleaseRow, RolloutRow, Traffic
 
 

@@ -13,7 +13,7 @@ import pytest
 from gateway_scene import Says, Scene, wait_for
 
 from lifeloop.core.errors import GatewayError
-from lifeloop.gateway.serve import listen, serve
+from lifeloop.gateway.processes.serve import listen, serve
 from lifeloop.store.ledger import open_ledger
 
 

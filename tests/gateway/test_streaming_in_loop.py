@@ -8,7 +8,7 @@ import pytest
 from loop_scene import Filters, InLoop, Reader, asked, parts_of, stream
 
 from lifeloop.core.candidates import Answer, Choices
-from lifeloop.gateway.errors import RequestError
+from lifeloop.gateway.web.errors import RequestError
 from lifeloop.models.model import Unanswered
 
 

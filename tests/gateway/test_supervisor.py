@@ -13,8 +13,8 @@ import pytest
 from gateway_scene import Scene, wait_for
 
 from lifeloop.core.errors import GatewayError
-from lifeloop.gateway.serve import listen
-from lifeloop.gateway.supervisor import Command, Supervisor
+from lifeloop.gateway.processes.serve import listen
+from lifeloop.gateway.processes.supervisor import Command, Supervisor
 from lifeloop.store.shipping import Shipper
 
 HERE = Path(__file__).parent

@@ -213,7 +213,7 @@ def test_500_cancelled_streams_leave_room_for_500_others(tmp_path, up):
 
 
 def test_a_client_that_does_not_read_stops_the_endpoint(tmp_path, up, monkeypatch):
-    monkeypatch.setattr("lifeloop.gateway.protocol.STALL_SECONDS", 0.5)
+    monkeypatch.setattr("lifeloop.gateway.web.protocol.STALL_SECONDS", 0.5)
     with upstream(said=["x" * 50_000] * 2000) as wordy:
         wordy.seconds = 0.0
         scene = Desk(tmp_path, wordy, seconds=5.0, local=False)
@@ -227,7 +227,7 @@ def test_a_client_that_does_not_read_stops_the_endpoint(tmp_path, up, monkeypatc
 
 
 def test_a_client_that_reads_slowly_has_its_whole_answer(tmp_path, up, monkeypatch):
-    monkeypatch.setattr("lifeloop.gateway.protocol.STALL_SECONDS", 0.3)
+    monkeypatch.setattr("lifeloop.gateway.web.protocol.STALL_SECONDS", 0.3)
     with upstream(said=["x" * 50_000] * 300) as wordy:
         wordy.seconds = 0.0
         scene = Desk(tmp_path, wordy, seconds=5.0, local=False)

@@ -14,7 +14,7 @@ from lifeloop.cli import render
 from lifeloop.core.keys import SCOPES, KeyLimits
 
 if TYPE_CHECKING:
-    from lifeloop.gateway.declared_keys import DeclaredKey
+    from lifeloop.gateway.protection.declared_keys import DeclaredKey
     from lifeloop.lifecycle.api_keys import KeyState, MadeKey
     from lifeloop.store.ledger import Ledger
 
@@ -106,7 +106,7 @@ def list_keys(folder: Path, as_json: bool) -> None:
 
     Secrets are not kept, so none is shown.
     """
-    from lifeloop.gateway.declared_keys import read_declared
+    from lifeloop.gateway.protection.declared_keys import read_declared
     from lifeloop.lifecycle.api_keys import key_states
 
     declared = read_declared()

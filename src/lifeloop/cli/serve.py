@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from lifeloop.gateway.fleet import Started
+    from lifeloop.gateway.processes.fleet import Started
 
 
 @click.command(short_help="Serve what is in production behind an OpenAI-compatible API.")
@@ -30,7 +30,7 @@ def command(folder: Path, host: str, port: int, workers: int, open_to_all: bool,
       lifeloop serve --workers 4 --host 0.0.0.0      once `lifeloop keys create` has made a key
       curl -s localhost:8000/v1/tasks/tickets -d '{"text": "my card was eaten"}'
     """
-    from lifeloop.gateway.fleet import serve_project
+    from lifeloop.gateway.processes.fleet import serve_project
     from lifeloop.project import open_project
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")

@@ -9,7 +9,7 @@ import math
 from collections import deque
 
 from lifeloop.core.gateway_brief import Load
-from lifeloop.gateway.errors import RequestError
+from lifeloop.gateway.web.errors import RequestError
 
 
 class Admission:

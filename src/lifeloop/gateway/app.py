@@ -13,9 +13,9 @@ import msgspec
 from msgspec import Struct
 
 from lifeloop.core.errors import LifeloopError
-from lifeloop.gateway import (
+from lifeloop.gateway.admission import Admission
+from lifeloop.gateway.endpoints import (
     chat,
-    cors,
     embeddings,
     feedback,
     models_list,
@@ -24,12 +24,12 @@ from lifeloop.gateway import (
     task_calls,
     text_completions,
 )
-from lifeloop.gateway.admission import Admission
-from lifeloop.gateway.docs_page import docs
-from lifeloop.gateway.errors import RequestError, failed
-from lifeloop.gateway.http import Call, Receive, Reply, Scope, Send, error_reply, request_ids, send_reply
+from lifeloop.gateway.endpoints.docs_page import docs
 from lifeloop.gateway.running import start, stop
 from lifeloop.gateway.serving import Parts, Serving
+from lifeloop.gateway.web import cors
+from lifeloop.gateway.web.errors import RequestError, failed
+from lifeloop.gateway.web.http import Call, Receive, Reply, Scope, Send, error_reply, request_ids, send_reply
 
 log = logging.getLogger(__name__)
 

@@ -10,16 +10,16 @@ from msgspec import Struct
 from lifeloop.core.content import Id
 from lifeloop.core.errors import StoreError
 from lifeloop.gateway.admission import Admission
-from lifeloop.gateway.continuity import Continuity
-from lifeloop.gateway.filters import Filters
-from lifeloop.gateway.following import Following
-from lifeloop.gateway.keys import KeyRing
-from lifeloop.gateway.limits import Limits
-from lifeloop.gateway.redaction import redactor
-from lifeloop.gateway.routing import Router
+from lifeloop.gateway.asking.continuity import Continuity
+from lifeloop.gateway.production.following import Following
+from lifeloop.gateway.production.routing import Router
+from lifeloop.gateway.production.shadowing import Shadows
+from lifeloop.gateway.protection.filters import Filters
+from lifeloop.gateway.protection.keys import KeyRing
+from lifeloop.gateway.protection.limits import Limits
+from lifeloop.gateway.protection.redaction import redactor
+from lifeloop.gateway.protection.spending import Spending
 from lifeloop.gateway.serving import Parts, Serving
-from lifeloop.gateway.shadowing import Shadows
-from lifeloop.gateway.spending import Spending
 from lifeloop.models.canary import with_canary
 from lifeloop.models.loading import load_candidate
 from lifeloop.models.model import Model

@@ -18,13 +18,13 @@ from lifeloop.core.content import Id, canonical
 from lifeloop.core.errors import StoreError
 from lifeloop.core.gateway_brief import Gateway
 from lifeloop.gateway.admission import Admission
-from lifeloop.gateway.answering import CANNOT, WITHHELD, Asked, Outcome, answer, answer_one, in_public, to_event
-from lifeloop.gateway.continuity import Continuity
-from lifeloop.gateway.conversations import last_of_user
-from lifeloop.gateway.errors import RequestError, not_ready
-from lifeloop.gateway.http import Headers, answer_headers
-from lifeloop.gateway.lives import Live
-from lifeloop.gateway.routing import Router
+from lifeloop.gateway.asking.answering import CANNOT, WITHHELD, Asked, Outcome, answer, answer_one, in_public, to_event
+from lifeloop.gateway.asking.continuity import Continuity
+from lifeloop.gateway.endpoints.conversations import last_of_user
+from lifeloop.gateway.production.lives import Live
+from lifeloop.gateway.production.routing import Router
+from lifeloop.gateway.web.errors import RequestError, not_ready
+from lifeloop.gateway.web.http import Headers, answer_headers
 from lifeloop.models.model import Model
 from lifeloop.stages.observe import ABANDONED
 from lifeloop.store.ledger import Ledger
@@ -34,11 +34,11 @@ from lifeloop.tasks.chat import NO_COLUMNS
 from lifeloop.tasks.task import Task
 
 if TYPE_CHECKING:  # these know of requests themselves
-    from lifeloop.gateway.filters import Filters
-    from lifeloop.gateway.keys import KeyRing
-    from lifeloop.gateway.limits import Limits
-    from lifeloop.gateway.redaction import Redactor
-    from lifeloop.gateway.shadowing import Shadows
+    from lifeloop.gateway.production.shadowing import Shadows
+    from lifeloop.gateway.protection.filters import Filters
+    from lifeloop.gateway.protection.keys import KeyRing
+    from lifeloop.gateway.protection.limits import Limits
+    from lifeloop.gateway.protection.redaction import Redactor
 
 Columns = Mapping[str, str]
 NO_OPTIONS: Mapping[str, Any] = {}

@@ -1,0 +1,1 @@
+"""How candidates are asked so that somebody answers: time, retries, breakers, hedges, fallbacks, streams."""

@@ -1,0 +1,1 @@
+"""The processes of `lifeloop serve`: the supervisor, its workers, and what runs beside them."""

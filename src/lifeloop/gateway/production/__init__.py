@@ -1,0 +1,1 @@
+"""Who answers: releases loaded, traffic split between them, shadows, what was in production last."""

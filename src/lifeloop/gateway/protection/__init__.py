@@ -1,0 +1,1 @@
+"""Who may ask what, how much, and what may go in and out."""
