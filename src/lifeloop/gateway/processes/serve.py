@@ -49,11 +49,18 @@ def serve(
     server.run(sockets=[listener])
 
 
-def make_server(serving: Serving, *, drain_seconds: float = DRAIN_SECONDS, wait_for_models: bool = False) -> "Server":
+def make_server(
+    serving: Serving,
+    *,
+    drain_seconds: float = DRAIN_SECONDS,
+    wait_for_models: bool = False,
+    linger_seconds: float = 0.0,
+) -> "Server":
     """Return a server for a socket of the caller's: `server.run(sockets=[…])`, and `server.should_exit = True`.
 
     `wait_for_models`: it takes requests only once the release is loaded. For a worker that joins others; alone, one
-    that says on /readyz what it waits for is of more use.
+    that says on /readyz what it waits for is of more use. `linger_seconds`: how long kept connections are still
+    answered once it is told to stop, before they are closed.
     """
     app = create_app(serving)
     joining = _Joining(app) if wait_for_models else None
@@ -70,7 +77,7 @@ def make_server(serving: Serving, *, drain_seconds: float = DRAIN_SECONDS, wait_
         server_header=False,
         timeout_graceful_shutdown=max(1, round(drain_seconds)),
     )
-    server = Server(config, app)
+    server = Server(config, app, linger_seconds)
     if joining is not None:
         joining.told_to_stop = lambda: server.should_exit
     return server
@@ -113,8 +120,9 @@ class Server(uvicorn.Server):
     alive: Callable[[], None] | None = None
     """Called every second from the event loop."""
 
-    def __init__(self, config: uvicorn.Config, app: App) -> None:
+    def __init__(self, config: uvicorn.Config, app: App, linger_seconds: float) -> None:
         super().__init__(config)
+        self._linger_seconds = linger_seconds
         self._app = app
         self._loaded = False
 
@@ -139,6 +147,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop; uvicorn leaves the application's own ending out when forced, we do not."""
+        await self._see_off()
         self._app.parts.admission.drain()
         await super().shutdown(sockets=sockets)
         if self.force_exit:
@@ -146,6 +155,23 @@ class Server(uvicorn.Server):
                 task.cancel()
             await asyncio.sleep(0)
             await self.lifespan.shutdown()
+
+    async def _see_off(self) -> None:
+        """Take no more connections, and give clients a moment to end theirs.
+
+        A client may be sending on a connection that it kept at the very moment in which we close it, and would not know
+        whether it was heard: until the moment is over it is answered, and told that the connection ends.
+        """
+        if not self._linger_seconds:
+            return
+        for listener in self.servers:
+            listener.close()
+        self.config.http_protocol_class.leaving = True  # type: ignore[union-attr]
+        for connection in self.server_state.connections:
+            connection.see_off()  # type: ignore[union-attr]
+        end = time.monotonic() + self._linger_seconds
+        while self.server_state.connections and time.monotonic() < end and not self.force_exit:
+            await asyncio.sleep(0.02)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop; at the second signal, stop at once."""

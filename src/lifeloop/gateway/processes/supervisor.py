@@ -191,7 +191,7 @@ class Supervisor:
     def _retire_others(self, new: _Worker) -> None:
         """Tell those to stop whom a worker that now takes requests was started to replace."""
         for worker in self._workers:
-            if worker is not new and worker.place == new.place and not worker.leaving:
+            if worker.place == new.place and worker.started < new.started and not worker.leaving:
                 self._dismiss(worker)
 
     def _dismiss(self, worker: _Worker) -> None:

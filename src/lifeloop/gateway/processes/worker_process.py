@@ -19,6 +19,8 @@ from lifeloop.gateway.processes.supervisor import ALIVE, LISTENER, LOADED, PIPE,
 from lifeloop.gateway.serving import Serving
 
 PR_SET_PDEATHSIG = 1
+LINGER_SECONDS = 1.0
+"""How long clients that keep their connections may still ask on them once the worker is to stop."""
 
 
 def main() -> None:
@@ -37,7 +39,12 @@ def run_worker(serving: Serving) -> None:
     pipe = int(os.environ[PIPE])
     os.set_blocking(pipe, False)
     drain_seconds = serving.settings.load.drain_seconds
-    server = make_server(serving, drain_seconds=drain_seconds, wait_for_models=bool(os.environ.get(WAIT)))
+    server = make_server(
+        serving,
+        drain_seconds=drain_seconds,
+        wait_for_models=bool(os.environ.get(WAIT)),
+        linger_seconds=LINGER_SECONDS,
+    )
     server.announce = lambda: _tell(pipe, SERVING)
     server.on_loaded = lambda: _tell(pipe, LOADED)
     server.alive = lambda: _tell(pipe, ALIVE)

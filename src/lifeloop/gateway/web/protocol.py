@@ -54,6 +54,8 @@ _NOWHERE: Any = deque(maxlen=0)
 class Protocol(HttpToolsProtocol):
     """One connection."""
 
+    leaving = False
+    """Whether the server is to stop: every answer from then on ends its connection."""
     seconds = Load().header_seconds
     """For a head, and for each silence in a body."""
 
@@ -212,7 +214,7 @@ class Protocol(HttpToolsProtocol):
         self._looked = (self._heard, 0)
         app: Any = self.app
         before = self.cycle
-        self.cycle = Cycle(self, version != "1.0" and parser.should_keep_alive())
+        self.cycle = Cycle(self, version != "1.0" and parser.should_keep_alive() and not self.leaving)
         if before is None or before.response_complete:
             self._start_asgi_task(self.cycle, app)
             return
@@ -239,6 +241,11 @@ class Protocol(HttpToolsProtocol):
             return
         self.cycle.more_body = False
         self.cycle.message_event.set()
+
+    def see_off(self) -> None:
+        """End the connection with the answer that is under way, or with the next."""
+        if self.cycle is not None:  # the newest: those that wait before it are answered too
+            self.cycle.keep_alive = False
 
     # below: responses and time
 
