@@ -26,7 +26,7 @@ def read(name):
 def is_a_serve_command(words):
     """Parse the words after `lifeloop` as the command line does; a wrong option raises."""
     assert words[0] == "serve"
-    return serve.command.make_context("serve", list(words[1:])).params
+    return serve.command.make_context("serve", list(words[1:]), help_option_names=["-h", "--help"]).params
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from contextlib import ExitStack
 
 import pytest
 from event_scene import another_process, event, feedback, ids, locked, segments_in, wait_for
@@ -205,10 +206,12 @@ def test_what_cannot_be_put_aside_keeps_its_segment(ledger, folder):
 
 def test_while_the_ledger_is_locked_nothing_moves_and_nothing_is_lost(path, ledger, folder, caplog):
     write(folder, map(event, range(500)))
-    with shipping_from(ledger, folder):
-        with locked(path):
-            wait_for(lambda: "locked" in caplog.text)
-            assert len(segments_in(folder)) == 1
+    lock = ExitStack()
+    lock.enter_context(locked(path))  # before the shipper starts, which is quick
+    with lock, shipping_from(ledger, folder):
+        wait_for(lambda: "locked" in caplog.text)
+        assert len(segments_in(folder)) == 1
+        lock.close()
         wait_for(lambda: not segments_in(folder))
     assert ids(ledger) == [str(number) for number in range(500)]
 
