@@ -10,9 +10,9 @@ from gateway_scene import Says, Scene, Streams
 
 from lifeloop.gateway.processes.serve import serve
 from lifeloop.gateway.production import members
-from lifeloop.store import ledger
+from lifeloop.store import database
 
-ledger.BUSY_SECONDS = 1.0  # a locked database is to be met soon
+database.BUSY_SECONDS = 1.0  # a locked database is to be met soon
 members.STOP_SECONDS = 0.5  # and a model that does not end soon left
 
 

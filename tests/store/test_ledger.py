@@ -12,8 +12,7 @@ import sqlalchemy as sa
 
 from lifeloop.core.errors import StoreError
 from lifeloop.core.events import Event, Feedback
-from lifeloop.store import ledger as ledger_module
-from lifeloop.store import schema
+from lifeloop.store import database, schema
 from lifeloop.store.chain import chained
 from lifeloop.store.ledger import CycleRow, Ledger, RunRow, VerdictRow, open_ledger
 
@@ -276,7 +275,7 @@ def held(path: Path) -> Iterator[None]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_module, "BUSY_SECONDS", 0.5)
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.5)
 
 
 def test_a_ledger_that_another_process_holds_says_so(impatient, tmp_path):

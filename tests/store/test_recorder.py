@@ -8,8 +8,7 @@ import pytest
 from event_scene import another_process, event, feedback, fill, full_disk, ids, locked, segments_in, wait_for
 
 from lifeloop.core.errors import StoreError
-from lifeloop.store import ledger as ledgers
-from lifeloop.store import overflow
+from lifeloop.store import database, overflow
 from lifeloop.store.ledger import open_ledger
 from lifeloop.store.recorder import Recorder, events_folder
 from lifeloop.store.shipping import Shipper
@@ -34,7 +33,7 @@ recorder.close()
 
 @pytest.fixture
 def path(tmp_path, monkeypatch):
-    monkeypatch.setattr(ledgers, "BUSY_SECONDS", 0.3)
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.3)
     return tmp_path / "ledger.db"
 
 

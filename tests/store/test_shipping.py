@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from postgres_server import new_schema, own_server
 
 from lifeloop.core.errors import StoreError
-from lifeloop.store import ledger as ledgers
-from lifeloop.store import shipping, tails
+from lifeloop.store import database, shipping, tails
 from lifeloop.store.ledger import open_ledger
 from lifeloop.store.segments import SegmentLog
 from lifeloop.store.served_lines import encode
@@ -56,7 +55,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def path(tmp_path, monkeypatch):
-    monkeypatch.setattr(ledgers, "BUSY_SECONDS", 0.3)
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.3)
     return tmp_path / "ledger.db"
 
 

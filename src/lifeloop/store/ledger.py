@@ -7,9 +7,7 @@ written here.
 import contextlib
 import json
 import sqlite3
-import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,6 +18,7 @@ from lifeloop.core.content import Id
 from lifeloop.core.errors import StoreError
 from lifeloop.core.events import Event, Feedback
 from lifeloop.store import chain, schema, traffic
+from lifeloop.store.database import connect, explain
 from lifeloop.store.migrate import migrate
 from lifeloop.store.rows import (
     ChainedRow,
@@ -39,7 +38,6 @@ from lifeloop.store.served import insert_served
 from lifeloop.store.traffic import Place
 
 __all__ = [
-    "BUSY_SECONDS",
     "ChainedRow",
     "CycleRow",
     "FeedbackRow",
@@ -48,20 +46,11 @@ __all__ = [
     "RunRow",
     "VerdictRow",
     "attach_ledger",
-    "explain",
     "open_ledger",
 ]
 
-BUSY_SECONDS = 10.0
-"""How long to wait for another process that holds the database before giving up with an error."""
-SWITCH_SECONDS = 2.0
-"""How long to try to switch a database to its write-ahead log while another process does."""
-
 IDS_AT_ONCE = 500
 """Ids of one query: older builds of SQLite allow 999 parameters."""
-
-SILENCE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
-"""When a PostgreSQL server that says nothing counts as gone: seconds, and milliseconds for the last (libpq's words)."""
 
 CHAIN = 0x6C696670
 """Number of the PostgreSQL advisory lock that whoever adds a verdict holds."""
@@ -395,74 +384,7 @@ def attach_ledger(url: str) -> Ledger:
 
     For processes that go on while the database does not. Raises StoreError where the URL is none.
     """
-    name = url
-    try:
-        parsed = sa.engine.make_url(url)
-        name = parsed.render_as_string(hide_password=True)
-        if parsed.drivername == "postgresql":
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        if parsed.get_backend_name() == "sqlite" and parsed.database:
-            name = parsed.database
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(parsed, **_engine_options(parsed))
-        if parsed.get_backend_name() == "sqlite":
-            sa.event.listen(engine, "connect", _prepare_sqlite)
-    except (DBAPIError, OSError, sqlite3.Error, sa.exc.ArgumentError) as error:
-        raise explain(error, name) from error
-    except ModuleNotFoundError as error:
-        raise StoreError(
-            f"the driver {error.name} is not installed", where=name, fix="pip install 'lifeloop[postgres]'"
-        ) from error
-    return Ledger(engine, name)
-
-
-def _engine_options(url: sa.URL) -> dict[str, Any]:
-    if url.get_backend_name() == "sqlite":
-        return {"connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
-    arguments = {"connect_timeout": int(BUSY_SECONDS), **SILENCE}
-    return {"pool_pre_ping": True, "connect_args": arguments}
-
-
-def _prepare_sqlite(connection: Any, _: object) -> None:
-    # WAL lets the gateway write events while a cycle reads; FULL makes a commit survive a power cut. Events come in
-    # transactions of a thousand, whose pages (16 MB here and in the log) are then not written again for each.
-    cursor = connection.cursor()
-    _switch_to_wal(cursor)
-    for pragma in ("synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=4000", "cache_size=-16000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _switch_to_wal(cursor: Any) -> None:
-    """Use a write-ahead log. SQLite waits for no other process that is just switching to it, so this does."""
-    end = time.monotonic() + SWITCH_SECONDS
-    while True:
-        try:
-            cursor.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > end:
-                raise
-        time.sleep(0.01)
-
-
-def explain(error: BaseException, name: str) -> StoreError:
-    """Return a database error as one that says what to do."""
-    text = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-    low = text.lower()
-    if "locked" in low or "busy" in low:
-        return StoreError(
-            "the ledger is locked by another process",
-            where=name,
-            fix=f"waited {BUSY_SECONDS:.0f} s; end the process that holds it (fuser {name}), or try again",
-        )
-    if "full" in low or "no space" in low:
-        return StoreError("the disk is full", where=name, fix="free some space and run again: finished work is kept")
-    if "not a database" in low or "malformed" in low or "file is encrypted" in low:
-        return StoreError("this is not a ledger, or it is damaged", where=name, fix="restore it from a backup")
-    if isinstance(error, OSError) or "readonly" in low or "permission" in low or "unable to open" in low:
-        return StoreError(f"cannot be opened or written ({text})", where=name, fix="check the path and its permissions")
-    return StoreError(text, where=name, fix="check that the database is up and that the URL is right")
+    return Ledger(*connect(url))
 
 
 def _run(row: dict[str, Any]) -> RunRow:
