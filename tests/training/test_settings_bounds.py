@@ -9,7 +9,8 @@ from lifeloop import plugins
 from lifeloop.core.brief import convert_settings
 from lifeloop.core.errors import BriefError
 
-REQUIRED = {"transformers": {"model": "m"}, "distil": {"teacher": "t"}, "tagger": {"model": "m"}}
+MODELLED = ("transformers", "tagger", "llamacpp", "openvino", "vllm")
+REQUIRED = {"distil": {"teacher": "t"}} | {name: {"model": "m"} for name in MODELLED}
 MODELS = {
     "scratch": [
         {"batch": 0},
@@ -25,6 +26,9 @@ MODELS = {
     ],
     "transformers": [{"batch": 0}, {"context": 0}, {"max_words": 0}, {"threads": -1}, {"shots": -1}, {"calibrate": -1}],
     "tagger": [{"batch": 0}, {"learning_rate": math.inf}],
+    "llamacpp": [{"context": 0}, {"max_words": 0}, {"threads": -1}, {"shots": -1}, {"calibrate": -1}],
+    "openvino": [{"batch": 0}, {"context": 0}, {"threads": -1}, {"max_tokens": -1}],
+    "vllm": [{"concurrency": 0}, {"start_seconds": 0.0}, {"timeout_seconds": math.inf}, {"temperature": -0.1}],
 }
 LANGUAGE = [{"batch": 0}, {"epochs": 0.0}, {"learning_rate": -1.0}, {"max_tokens": 0}, {"warmup": -0.1}]
 LOW_RANK = [*LANGUAGE, {"rank": 0}, {"alpha": 0.0}, {"dropout": 1.0}, {"minutes": math.nan}]

@@ -6,11 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from lifeloop.core.bounds import NotNegative, Positive, Whole
 from lifeloop.core.errors import BriefError
-
-Positive = Annotated[float, Meta(gt=0.0)]
-NotNegative = Annotated[float, Meta(ge=0.0)]
-Count = Annotated[int, Meta(ge=0)]
 
 ANY_ORIGIN = "*"
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9.-]+(:\d{1,5})?|[a-z][a-z0-9+.-]*://\[[0-9a-fA-F:]+\](:\d{1,5})?")
@@ -39,7 +36,7 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True):
 
     in_flight: Annotated[int, Meta(ge=1)] = 1024
     """Requests under way at most; the rest wait."""
-    queue: Count = 256
+    queue: Whole = 256
     """Requests that wait at most; further ones get a 429 with Retry-After."""
     queue_seconds: Positive = 2.0
     """How long one may wait before it gets the 429."""

@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from lifeloop.core.bounds import Count
 from lifeloop.core.errors import BriefError
 
 Share = Annotated[float, Meta(gt=0.0, lt=1.0)]
 Margin = Annotated[float, Meta(gt=0.0, lt=1.0)]
-Count = Annotated[int, Meta(ge=1)]
 Figure = Literal["failures", "slow", "disliked", "corrected"]
 
 PROBING = 0.1

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from lifeloop import plugins
+from lifeloop.core.bounds import Count, Whole
 from lifeloop.core.candidates import Answer, Candidate, Contract, Estimate, Machine, Message, Request
 from lifeloop.core.data import Profile
 from lifeloop.core.errors import LifeloopError, ModelError
@@ -34,19 +35,19 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Path of a GGUF file, "package:NAME" or "hub:ORG/NAME". What training made of it comes before it."""
     prompt: str = ""
     """Folder under prompts/; without one, the task's own instructions serve."""
-    shots: int = 0
+    shots: Whole = 0
     """Training examples shown in the prompt, spread over the labels."""
-    shot_words: int = 40
-    max_words: int = 200
+    shot_words: Count = 40
+    max_words: Count = 200
     """Longer inputs are cut to this many words."""
     cue: str = "Label:"
     """Beginning of the model's turn, before a label."""
-    calibrate: int = 24
+    calibrate: Whole = 24
     """Unlabelled training inputs on which the model's liking for some labels is measured; 0 leaves it in."""
-    context: int = 4096
-    threads: int = 0
+    context: Count = 4096
+    threads: Whole = 0
     """0: one less than the machine's cores, which shares the machine better than all of them."""
-    max_tokens: int = 0
+    max_tokens: Whole = 0
     """0: as the task asks."""
     adapters: dict[str, str] = {}
     """LoRA files as GGUF by name, for requests that ask for one while serving; trials use none."""

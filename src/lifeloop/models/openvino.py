@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from lifeloop import plugins
+from lifeloop.core.bounds import Count, Whole
 from lifeloop.core.candidates import Answer, Candidate, Contract, Estimate, Machine, Message, Request
 from lifeloop.core.data import Profile
 from lifeloop.core.errors import LifeloopError, ModelError
@@ -33,22 +34,22 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     it comes before it."""
     prompt: str = ""
     """Folder under prompts/; without one, the task's own instructions serve."""
-    shots: int = 0
+    shots: Whole = 0
     """Training examples shown in the prompt, spread over the labels."""
-    shot_words: int = 40
-    max_words: int = 200
+    shot_words: Count = 40
+    max_words: Count = 200
     """Longer inputs are cut to this many words."""
     cue: str = "Label:"
     """Beginning of the model's turn, before a label."""
-    calibrate: int = 24
+    calibrate: Whole = 24
     """Unlabelled training inputs on which the model's liking for some labels is measured; 0 leaves it in."""
-    context: int = 4096
+    context: Count = 4096
     """Tokens of prompt and output together; longer requests are refused."""
-    threads: int = 0
+    threads: Whole = 0
     """0: one less than the machine's cores."""
-    max_tokens: int = 0
+    max_tokens: Whole = 0
     """0: as the task asks."""
-    batch: int = 8
+    batch: Count = 8
     """Requests whose labels are scored at a time."""
     fast: bool = False
     """Rounds activations to eight bits: half as fast again, and confidences that move with what is read beside."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from lifeloop.core.bounds import Count, NotNegative, Positive, Whole
 from lifeloop.core.candidates import Candidate, Estimate, Machine
 from lifeloop.core.data import Profile
 from lifeloop.core.errors import ModelError
@@ -35,19 +36,19 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Base URL of a running server, ending in /v1; without one, a server is started."""
     args: tuple[str, ...] = ()
     """What `vllm serve MODEL` is told besides, such as ["--max-model-len", "8192"]."""
-    start_seconds: float = 1800.0
+    start_seconds: Positive = 1800.0
     """How long a server may take to load."""
     api_key_env: str = ""
     """Environment variable that holds the key of a running server; one that is started gets a key of its own."""
     prompt: str = ""
-    shots: int = 0
-    shot_words: int = 200
-    max_words: int = 2000
-    concurrency: int = 32
-    timeout_seconds: float = 60.0
-    retries: int = 4
-    temperature: float = 0.0
-    max_tokens: int = 0
+    shots: Whole = 0
+    shot_words: Count = 200
+    max_words: Count = 2000
+    concurrency: Count = 32
+    timeout_seconds: Positive = 60.0
+    retries: Whole = 4
+    temperature: NotNegative = 0.0
+    max_tokens: Whole = 0
     """0: as the task asks."""
 
 
