@@ -5,10 +5,10 @@ What it says follows from what it is asked, so that a test can tell whether its 
 
 import contextlib
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from post_server import EVENTS, JSON, answering
 
 SAID = "one two three four five"
 
@@ -28,49 +28,19 @@ def upstream() -> Iterator[Upstream]:
     """Serve until the block ends."""
     endpoint = Upstream()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
+    def answer(path: str, body: bytes) -> tuple[int, bytes, str]:
+        asked = json.loads(body)
+        endpoint.asked.append(asked)
+        if endpoint.status != 200:
+            return endpoint.status, json.dumps({"error": {"message": "no"}}).encode(), JSON
+        if path.endswith("/embeddings"):
+            return 200, json.dumps(_embeddings(asked)).encode(), JSON
+        if asked.get("stream"):
+            return 200, b"".join(map(_event, _chunks(asked))) + b"data: [DONE]\n\n", EVENTS
+        return 200, json.dumps(_completion(asked)).encode(), JSON
 
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            endpoint.asked.append(asked)
-            if endpoint.status != 200:
-                self._send(endpoint.status, json.dumps({"error": {"message": "no"}}).encode())
-            elif self.path.endswith("/embeddings"):
-                self._send(200, json.dumps(_embeddings(asked)).encode())
-            elif asked.get("stream"):
-                self._send(200, b"".join(map(_event, _chunks(asked))) + b"data: [DONE]\n\n", "text/event-stream")
-            else:
-                self._send(200, json.dumps(_completion(asked)).encode())
-
-        def _send(self, status: int, body: bytes, kind: str = "application/json") -> None:
-            self.send_response(status)
-            self.send_header("content-type", kind)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    class Server(ThreadingHTTPServer):
-        request_queue_size = 128
-        daemon_threads = True
-
-        def handle_error(self, *_: Any) -> None:
-            """Say nothing of clients that hang up."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    endpoint.url = f"http://127.0.0.1:{server.server_port}/v1"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with answering(answer) as endpoint.url:
         yield endpoint
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _completion(asked: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 import time
+from contextlib import contextmanager
 
 import httpx
 import msgspec
@@ -74,24 +75,33 @@ def test_what_is_no_http_is_a_400_and_ends_the_connection(url, sent):
         assert raw.ended()
 
 
+@contextmanager
+def dripping(raw, piece):
+    """Send a piece again and again until the block ends, or the other side hears no more."""
+    stop = threading.Event()
+
+    def drip():
+        while not stop.wait(0.05):
+            try:
+                raw.send(piece)
+            except OSError:
+                return
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
 def test_a_slow_head_is_told_that_it_took_too_long(url):
     with Raw(url) as raw:
         began = time.monotonic()
         raw.send(b"POST /v1/feedback HTTP/1.1\r\n")
-        stop = threading.Event()
-
-        def drip():
-            while not stop.wait(0.05):
-                try:
-                    raw.send(b"a: b\r\n")
-                except OSError:
-                    return
-
-        thread = threading.Thread(target=drip)
-        thread.start()
-        error = raw.read().error(408)
-        stop.set()
-        thread.join()
+        with dripping(raw, b"a: b\r\n"):
+            error = raw.read().error(408)
         assert error["code"] == "request_timeout" and time.monotonic() - began < 2.0
 
 
@@ -117,20 +127,8 @@ def test_a_body_that_stops_is_told_that_it_took_too_long(url):
 def test_a_body_that_drips_is_told_that_it_took_too_long(url):
     with Raw(url) as raw:
         raw.send(b"POST /v1/feedback HTTP/1.1\r\ncontent-length: 1000\r\n\r\n")
-        stop = threading.Event()
-
-        def drip():
-            while not stop.wait(0.05):
-                try:
-                    raw.send(b" ")
-                except OSError:
-                    return
-
-        thread = threading.Thread(target=drip)
-        thread.start()
-        raw.read().error(408)
-        stop.set()
-        thread.join()
+        with dripping(raw, b" "):
+            raw.read().error(408)
 
 
 def test_a_body_that_comes_in_pieces_but_steadily_is_taken(url):
